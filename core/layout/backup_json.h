@@ -1,0 +1,70 @@
+// The three JSON objects of a backup (walg-format 2), stored plain: never compressed, never encrypted.
+// Reading ignores unknown keys, matches names case-insensitively as WAL-G does, and refuses wrong types (kCorrupt).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/lsn.h"
+#include "core/base/status.h"
+#include "core/base/time.h"
+
+namespace forge::layout {
+
+struct Tablespace {
+    std::string oid;
+    std::string location;  // absolute directory
+};
+
+// walg-format 2.2. Integers keep 64 bits; absent members are nothing.
+struct Sentinel {
+    std::optional<Lsn> start_lsn;
+    std::optional<Lsn> finish_lsn;
+    // Delta backups only:
+    std::optional<Lsn> delta_lsn;
+    std::string delta_from;       // empty = full backup
+    std::string delta_full_name;
+    int delta_count = 0;
+    int pg_version = 0;           // server_version_num
+    std::uint64_t system_identifier = 0;  // 0 = unknown
+    std::uint64_t uncompressed_size = 0;
+    std::uint64_t compressed_size = 0;
+    std::uint64_t data_catalog_size = 0;
+    std::string base_prefix;      // Spec.base_prefix
+    std::vector<Tablespace> tablespaces;
+    std::string user_data;        // JSON text as it was, empty = none
+    bool files_metadata_disabled = false;
+    int version = 2;
+    Instant start_time;
+    Instant finish_time;
+    std::string hostname;
+    std::string data_dir;
+    bool is_permanent = false;
+    bool is_delta() const { return !delta_from.empty(); }
+};
+std::string sentinel_json(const Sentinel& sentinel);            // key order and form of WAL-G
+Result<Sentinel> parse_sentinel(std::string_view json);
+
+// metadata.json, walg-format 2.4: the same values as the sentinel's.
+std::string metadata_json(const Sentinel& sentinel);
+Result<Sentinel> parse_metadata(std::string_view json);          // fills what metadata.json has
+
+// walg-format 2.5.
+struct FileEntry {
+    bool is_incremented = false;
+    bool is_skipped = false;
+    Instant mtime;
+    std::uint64_t corrupt_count = 0;
+    std::vector<std::uint32_t> corrupt_blocks;  // at most 10
+};
+struct FilesMetadata {
+    std::map<std::string, FileEntry> files;                          // tar member name -> entry
+    std::vector<std::pair<std::string, std::vector<std::string>>> tar_file_sets;  // part name -> member names
+    std::string databases_by_names;  // JSON text, empty = left out
+};
+std::string files_metadata_json(const FilesMetadata& metadata);
+Result<FilesMetadata> parse_files_metadata(std::string_view json);
+
+}  // namespace forge::layout

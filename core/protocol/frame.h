@@ -1,0 +1,105 @@
+// Frames between the server side and the helper, over a socket pair. Either side treats the other's bytes as untrusted: bounded length, version byte, no
+// pointers. Header: u32 length of the rest (little-endian), u8 protocol version, u8 type. Body: fields, each u16 tag, u32 length, bytes; unknown tags are ignored,
+// a repeated tag makes a list. Knows neither sockets nor the server: bytes in, frames out.
+//
+// The conversation. The server side always starts with kHello and kConfigure; the helper answers kWelcome and kConfigured.
+//   kHello      kVersion (of the software), kRole, kDataDirectory (absolute), kSegmentSize (bytes), kSystemIdentifier, kServerVersion
+//   kWelcome    kVersion, kPid. Another version than its own makes the server side drop the helper.
+//   kConfigure  kEpoch, kSetting* "name=value" (setting names without prefix; empty value = not set; secrets are never sent, only names of files)
+//   kConfigured kEpoch, kState "on" | "off" | "error", kStorage (shown URL), with "error" kKind, kMessage, kHint; kSetting* "name<TAB>value<TAB>source"
+//               Also sent unasked when a file the settings come from changed and the result is another one.
+//   kLog        kLevel "debug" | "info" | "notice" | "warning", kMessage: at any time
+// Role "archiver" (one long-lived helper of the archiver process):
+//   kArchive    kName, kPath, kEpoch, kTimeoutMs  ->  kArchived kName, kEpoch, kState, kKind ("ok" or an error kind), kMessage, kHint.
+//               With state "off" the answer is "ok" at once and nothing is stored. Asking again for a name joins its running job.
+//   kForget     kName: the server side stopped waiting; the job may go on
+//   kStoreState kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none), kKind, kMessage: on each change
+// Role "backup" (one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded, exit):
+//   kBackupBegin kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds), kPermanent, kUserData,
+//                kVerifyChecksums  ->  kProgress* at most 4 a second, then kBackupCopied kName, or kFailed
+//   kWalExists  kName  ->  kDone kState "yes" | "no", or kFailed
+//   kBackupStop kFinishLsn, kLabel, kTablespaceMap  ->  kProgress*, then kDone kName, kUncompressed, kCompressed, kParts, kFiles,
+//               kCorruptPages, kCorruptFile*, or kFailed
+// Role "query" (one helper for one question of a backend or the scheduler, any number of requests one after the other):
+//   kList       ->  kRow* with the columns of backup_list(), kDone
+//   kPlan       kTargetType "latest" | "immediate" | "time" | "lsn" | "xid" | "name", kTargetValue (as text), kTargetTimeline, kBackup, kInclusive,
+//               kAllowNearest  ->  kRow* name, value, kDone
+//   kCheck      ->  kRow* check, level, detail, hint, kDone
+// A row has one kValue or kNull field a column, in order. Instants in rows are texts as format_postgres() makes them. kFailed: kKind, kMessage, kHint.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace forge::protocol {
+
+inline constexpr std::uint8_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kMaxFrame = 4u << 20;
+
+enum class FrameType : std::uint8_t {
+    // server -> helper
+    kHello = 1,        // version, role, data_directory, segment_size, system_identifier, server_version
+    kConfigure = 2,    // epoch, setting (repeated "name=value")
+    kArchive = 3,      // name, path, epoch, timeout_ms
+    kForget = 4,       // name: nobody waits for it any more
+    kBackupBegin = 5,  // backup start data
+    kBackupStop = 6,   // finish_lsn, label, tablespace_map
+    kList = 7,         // -> rows
+    kPlan = 8,         // target -> rows
+    kCheck = 9,        // -> rows
+    kWalExists = 10,   // name -> kDone or kFailed(not found)
+    kPing = 11,
+    // helper -> server
+    kWelcome = 64,     // version, pid
+    kConfigured = 65,  // epoch, state (off | on | error), storage, message, hint, kind, setting rows "name\tvalue\tsource"
+    kArchived = 66,    // name, epoch, kind (ok or error), message, hint
+    kProgress = 67,    // bytes_total, bytes_done, bytes_stored, files_total, files_done, tablespaces_done
+    kBackupCopied = 68,
+    kDone = 69,        // end of a request; backup: name, sizes
+    kFailed = 70,      // kind, message, hint
+    kRow = 71,         // value (repeated), null flags
+    kLog = 72,         // level, message
+    kStoreState = 73,  // breaker state, failures, next try, last error
+};
+
+enum class Tag : std::uint16_t {
+    kVersion = 1, kRole, kDataDirectory, kSegmentSize, kSystemIdentifier, kServerVersion, kEpoch, kSetting, kName, kPath, kTimeoutMs, kKind, kMessage, kHint,
+    kStorage, kState, kPid, kValue, kNull, kLevel, kBytesTotal, kBytesDone, kBytesStored, kFilesTotal, kFilesDone, kTablespacesDone, kTimeline, kStartLsn,
+    kFinishLsn, kFromStandby, kTablespace, kStartTime, kPermanent, kUserData, kVerifyChecksums, kLabel, kTablespaceMap, kParts, kFiles, kCorruptPages,
+    kCorruptFile, kTargetType, kTargetValue, kTargetTimeline, kBackup, kInclusive, kFailures, kNextTry, kUncompressed, kCompressed, kAllowNearest, kCounter,
+};
+
+struct Frame {
+    FrameType type{};
+    struct Field { Tag tag; std::string value; };
+    std::vector<Field> fields;
+
+    explicit Frame(FrameType t = FrameType::kPing) : type(t) {}
+    Frame& add(Tag tag, std::string_view value);
+    Frame& add_number(Tag tag, std::uint64_t value);
+    // First value of the tag; empty / 0 / false when absent.
+    std::string_view text(Tag tag) const;
+    std::uint64_t number(Tag tag) const;
+    bool has(Tag tag) const;
+    std::vector<std::string_view> all(Tag tag) const;
+};
+
+// Bytes to send. Frames over kMaxFrame are refused with nothing.
+std::optional<std::string> encode(const Frame& frame);
+
+// Collects bytes as they come and cuts frames out of them.
+class Decoder {
+public:
+    void feed(std::string_view bytes) { buffer_.append(bytes); }
+    enum class Outcome { kFrame, kNeedMore, kBroken };  // broken: wrong version or nonsense; the peer must be dropped
+    Outcome next(Frame& frame);
+
+private:
+    std::string buffer_;
+    std::size_t at_ = 0;
+};
+
+}  // namespace forge::protocol

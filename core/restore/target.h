@@ -1,0 +1,48 @@
+// What a restore should reach, and the plan to get there: which backup, which WAL, what will really be reached.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/repository/repository.h"
+
+namespace forge::restore {
+
+struct Target {
+    enum class Type { kLatest, kImmediate, kTime, kLsn, kXid, kName } type = Type::kLatest;
+    Instant time;
+    Lsn lsn = 0;
+    std::uint32_t xid = 0;
+    std::string name;
+    bool inclusive = true;
+    std::string timeline = "latest";  // "latest", "current" or a number
+    std::string backup;               // empty = choose; "LATEST" or a name
+};
+
+struct Plan {
+    repository::BackupEntry backup;
+    Target target;
+    Timeline timeline = 0;             // where the target lies
+    std::vector<Timeline> lineage;     // from the backup's timeline to that one
+    std::string first_segment, last_segment;  // WAL needed; last = what the archive has at most
+    std::uint64_t segments = 0;
+    std::optional<Instant> reached_time;   // commit time of the last transaction that will be there (nothing: unknown)
+    std::optional<Lsn> reached_lsn;
+    bool exact = true;                 // false: the target itself is not reachable; reached_* is the nearest going back
+    std::string inexact_reason;
+    std::vector<std::string> missing_segments;   // holes between first and last
+};
+// The window of a repository: finish of the oldest restorable backup to the last commit in the archived WAL.
+struct Window {
+    std::optional<Instant> earliest, latest;
+    std::optional<Lsn> latest_lsn;
+};
+
+// Chooses the newest backup on the lineage that finished before the target. Reads history objects, and as much WAL as needed to find the target.
+// kInvalid with the window in the message when nothing qualifies ("… is before the first backup ended …", "… is after the last archived transaction …" unless
+// `allow_nearest`, which gives an inexact plan instead).
+Result<Plan> make_plan(repository::Repository& repository, const Target& target, bool allow_nearest, const store::CallContext& context, Logger& logger);
+Result<Window> recovery_window(repository::Repository& repository, const store::CallContext& context);
+
+}  // namespace forge::restore
