@@ -17,8 +17,8 @@ Result<KeyTransform> parse_key_transform(std::string_view name);
 
 class Key {
 public:
-    // The text of a key by the rules of walg-format 5.2, surrounding whitespace already trimmed where it came from a file.
-    // `origin` names where it came from (a variable or file) for error messages.
+    // The text of a key by the rules of walg-format 5.2, surrounding whitespace already trimmed where it came from a
+    // file. `origin` names where it came from (a variable or file) for error messages.
     static Result<Key> parse(std::string_view text, KeyTransform transform, std::string_view origin);
     // Reads a key file: trims, and where `transform` is not given finds the form itself (64 hex digits, 44 base64
     // characters, else as it is). kDenied when it cannot be read, kInvalid when it is no key.

@@ -1,5 +1,5 @@
-// libsodium's crypto_secretstream_xchacha20poly1305 in WAL-G's framing (walg-format 5.1): 24-byte header, messages of exactly
-// 8192 bytes, one shorter (possibly empty) FINAL message. The reader demands FINAL and nothing after it.
+// libsodium's crypto_secretstream_xchacha20poly1305 in WAL-G's framing (walg-format 5.1): 24-byte header, messages of
+// exactly 8192 bytes, one shorter (possibly empty) FINAL message. The reader demands FINAL and nothing after it.
 #pragma once
 
 #include <memory>
