@@ -24,10 +24,15 @@ std::span<const Method> readable_methods();
 constexpr bool is_writable(Method m) { return m != Method::kLzma && m != Method::kGzip; }
 
 // Range of levels and what is used without a setting: lz4 0..12 (default 0 = fast), zstd 1..19 (3), brotli 0..11 (3).
-struct LevelRange { int lowest; int highest; int standard; };
+struct LevelRange {
+    int lowest;
+    int highest;
+    int standard;
+};
 LevelRange level_range(Method method);
 
-// Compresses what is written to it into `next`. `level`: nothing = standard. kInvalid for a read-only method or a level out of range.
+// Compresses what is written to it into `next`. `level`: nothing = standard. kInvalid for a read-only method or a level
+// out of range.
 Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next);
 // Decompresses what it pulls from `next`.
 Result<std::unique_ptr<Source>> decompressor(Method method, std::unique_ptr<Source> next);
