@@ -1,5 +1,7 @@
 // The three JSON objects of a backup (walg-format 2), stored plain: never compressed, never encrypted.
-// Reading ignores unknown keys, matches names case-insensitively as WAL-G does, and refuses wrong types (kCorrupt).
+// Reading ignores unknown keys, matches names case-insensitively as WAL-G does, takes null as absent, and refuses wrong
+// types (kCorrupt, naming the member). An Instant{} is "no time". Texts must be UTF-8 (is_utf8 in json_text.h): JSON
+// cannot hold other file names, so they must not get into a backup (walg-format W15).
 #pragma once
 
 #include <map>
@@ -24,19 +26,19 @@ struct Sentinel {
     std::optional<Lsn> finish_lsn;
     // Delta backups only:
     std::optional<Lsn> delta_lsn;
-    std::string delta_from;       // empty = full backup
+    std::string delta_from;  // empty = full backup
     std::string delta_full_name;
     int delta_count = 0;
-    int pg_version = 0;           // server_version_num
+    int pg_version = 0;                   // server_version_num
     std::uint64_t system_identifier = 0;  // 0 = unknown
     std::uint64_t uncompressed_size = 0;
     std::uint64_t compressed_size = 0;
     std::uint64_t data_catalog_size = 0;
-    std::string base_prefix;      // Spec.base_prefix
+    std::string base_prefix;  // Spec.base_prefix
     std::vector<Tablespace> tablespaces;
-    std::string user_data;        // JSON text as it was, empty = none
+    std::string user_data;  // JSON text as it was, empty = none
     bool files_metadata_disabled = false;
-    int version = 2;
+    int version = 2;  // 0 after parsing a sentinel that does not say
     Instant start_time;
     Instant finish_time;
     std::string hostname;
@@ -44,12 +46,14 @@ struct Sentinel {
     bool is_permanent = false;
     bool is_delta() const { return !delta_from.empty(); }
 };
-std::string sentinel_json(const Sentinel& sentinel);            // key order and form of WAL-G
+std::string sentinel_json(const Sentinel& sentinel);  // key order and form of WAL-G
 Result<Sentinel> parse_sentinel(std::string_view json);
 
 // metadata.json, walg-format 2.4: the same values as the sentinel's.
 std::string metadata_json(const Sentinel& sentinel);
-Result<Sentinel> parse_metadata(std::string_view json);          // fills what metadata.json has
+Result<Sentinel> parse_metadata(std::string_view json);  // fills what metadata.json has
+// Lays the members that metadata.json has over `sentinel`, which stays as it was on failure.
+Status apply_metadata(std::string_view json, Sentinel& sentinel);
 
 // walg-format 2.5.
 struct FileEntry {
@@ -60,9 +64,9 @@ struct FileEntry {
     std::vector<std::uint32_t> corrupt_blocks;  // at most 10
 };
 struct FilesMetadata {
-    std::map<std::string, FileEntry> files;                          // tar member name -> entry
+    std::map<std::string, FileEntry> files;                                       // tar member name -> entry
     std::vector<std::pair<std::string, std::vector<std::string>>> tar_file_sets;  // part name -> member names
-    std::string databases_by_names;  // JSON text, empty = left out
+    std::string databases_by_names;                                               // JSON text, empty = left out
 };
 std::string files_metadata_json(const FilesMetadata& metadata);
 Result<FilesMetadata> parse_files_metadata(std::string_view json);

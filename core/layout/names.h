@@ -37,18 +37,25 @@ std::optional<WalKind> classify_wal_name(std::string_view name);
 std::string wal_key(std::string_view name, codec::Method method);
 // File name and method of an object of wal_005/; nothing for names that are none of the four kinds + a known extension
 // (so "<segment>.json" and "…_delta.br" are not WAL files).
-struct WalObject { std::string name; codec::Method method; WalKind kind; };
+struct WalObject {
+    std::string name;
+    codec::Method method;
+    WalKind kind;
+};
 std::optional<WalObject> parse_wal_key(std::string_view key);
 
 // "base_<24>" or "base_<24>_D_<24>".
 bool is_backup_name(std::string_view name);
 std::string full_backup_name(std::string_view start_segment);
-std::string backup_start_segment(std::string_view backup_name);  // first 24 digits
+// First 24 digits; empty if `backup_name` is none.
+std::string backup_start_segment(std::string_view backup_name);
 std::string sentinel_key(std::string_view backup_name);
 std::optional<std::string> backup_of_sentinel(std::string_view key);
 std::string metadata_key(std::string_view backup_name);
 std::string files_metadata_key(std::string_view backup_name);
-std::string parts_folder(std::string_view backup_name);  // "basebackups_005/<name>/tar_partitions/"
+// Our manifest beside them: what pg_verifybackup reads, compressed and encrypted like a part (docs/format.md).
+std::string manifest_key(std::string_view backup_name, codec::Method method);
+std::string parts_folder(std::string_view backup_name);        // "basebackups_005/<name>/tar_partitions/"
 std::string part_file_name(int number, codec::Method method);  // "part_001.tar.zst"
 std::string pg_control_part_name(codec::Method method);
 std::string label_part_name(codec::Method method);

@@ -1,0 +1,320 @@
+#include "core/layout/backup_json.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/text.h"
+#include "core/layout/json_text.h"
+
+namespace forge::layout {
+
+namespace {
+
+constexpr std::string_view kDateFormat = "%Y-%m-%dT%H:%M:%S.%fZ";
+
+// Builds one compact object, members in the order of the calls.
+class ObjectWriter {
+public:
+    ObjectWriter& raw(std::string_view name, std::string_view value) {
+        text_ += text_.size() == 1 ? "\"" : ",\"";
+        text_ += name;
+        text_ += "\":";
+        text_ += value;
+        return *this;
+    }
+    ObjectWriter& text(std::string_view name, std::string_view value) { return raw(name, json_string(value, true)); }
+    ObjectWriter& number(std::string_view name, std::uint64_t value) { return raw(name, std::to_string(value)); }
+    ObjectWriter& number_or_null(std::string_view name, std::optional<std::uint64_t> value) {
+        return raw(name, value ? std::to_string(*value) : "null");
+    }
+    ObjectWriter& boolean(std::string_view name, bool value) { return raw(name, value ? "true" : "false"); }
+    // Rounded up to the microsecond, as WAL-G does; no time is the year 1.
+    ObjectWriter& time(std::string_view name, Instant at) {
+        if (at == Instant{}) return raw(name, "\"0001-01-01T00:00:00Z\"");
+        return text(name, format_rfc3339(Instant{at.nanos + 999}, 6));
+    }
+    // User data goes out byte for byte; a text that is no JSON goes out as a string, so that the object stays readable.
+    ObjectWriter& user_data(std::string_view name, const std::string& value) {
+        if (value.empty()) return *this;
+        return raw(name, is_json(value) ? value : json_string(value, true));
+    }
+    std::string finish() {
+        text_ += '}';
+        return std::move(text_);
+    }
+
+private:
+    std::string text_ = "{";
+};
+
+// walg-format 2.3; names sorted bytewise.
+std::string spec_json(const Sentinel& sentinel) {
+    std::map<std::string, std::string> members;
+    std::string oids;
+    for (const Tablespace& tablespace : sentinel.tablespaces) {
+        ObjectWriter one;
+        one.text("loc", tablespace.location).text("link", "pg_tblspc/" + tablespace.oid);
+        members[tablespace.oid] = one.finish();
+        oids += (oids.empty() ? "" : ",") + json_string(tablespace.oid, true);
+    }
+    members["base_prefix"] = json_string(sentinel.base_prefix, true);
+    members["tablespaces"] = "[" + oids + "]";
+    ObjectWriter spec;
+    for (const auto& [name, value] : members) spec.raw(name, value);
+    return spec.finish();
+}
+
+Status read_tablespace(const JsonValue& value, Tablespace& tablespace) {
+    return value.each_member([&](const JsonValue& member) {
+        return to_lower(member.name()) == "loc" ? member.read(tablespace.location) : Status();
+    });
+}
+
+Status read_spec(const JsonValue& value, Sentinel& sentinel) {
+    std::map<std::string, Tablespace> known;
+    std::vector<std::string> oids;
+    FORGE_TRY(value.each_member([&](const JsonValue& member) -> Status {
+        if (member.name() == "base_prefix") return member.read(sentinel.base_prefix);
+        if (member.name() == "tablespaces") {
+            return member.each_element([&](const JsonValue& element) { return element.read(oids.emplace_back()); });
+        }
+        Tablespace& tablespace = known[member.name()];
+        tablespace.oid = member.name();
+        return read_tablespace(member, tablespace);
+    }));
+    sentinel.tablespaces.clear();
+    for (const std::string& oid : oids) {
+        const auto found = known.find(oid);
+        if (found == known.end() || found->second.location.empty()) {
+            return Status(Kind::kCorrupt, "member \"Spec\" has no location for tablespace " + forge::quoted(oid));
+        }
+        sentinel.tablespaces.push_back(found->second);
+    }
+    return {};
+}
+
+Status read_user_data(const JsonValue& value, Sentinel& sentinel) {
+    sentinel.user_data = value.is_null() ? std::string() : std::string(value.text());
+    return {};
+}
+
+// What the members of an object mean; names in lower case, since WAL-G matches them in any case.
+struct Field {
+    std::string_view name;
+    Status (*read)(const JsonValue& value, Sentinel& sentinel);
+};
+
+constexpr std::array kSentinelFields{
+    Field{"lsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.start_lsn); }},
+    Field{"finishlsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.finish_lsn); }},
+    Field{"deltalsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.delta_lsn); }},
+    Field{"deltafromlsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.delta_lsn); }},  // very old versions
+    Field{"deltafrom", [](const JsonValue& v, Sentinel& s) { return v.read(s.delta_from); }},
+    Field{"deltafullname", [](const JsonValue& v, Sentinel& s) { return v.read(s.delta_full_name); }},
+    Field{"deltacount", [](const JsonValue& v, Sentinel& s) { return v.read(s.delta_count); }},
+    Field{"pgversion", [](const JsonValue& v, Sentinel& s) { return v.read(s.pg_version); }},
+    Field{"systemidentifier", [](const JsonValue& v, Sentinel& s) { return v.read(s.system_identifier); }},
+    Field{"uncompressedsize", [](const JsonValue& v, Sentinel& s) { return v.read(s.uncompressed_size); }},
+    Field{"compressedsize", [](const JsonValue& v, Sentinel& s) { return v.read(s.compressed_size); }},
+    Field{"datacatalogsize", [](const JsonValue& v, Sentinel& s) { return v.read(s.data_catalog_size); }},
+    Field{"spec", read_spec},
+    Field{"userdata", read_user_data},
+    Field{"filesmetadatadisabled", [](const JsonValue& v, Sentinel& s) { return v.read(s.files_metadata_disabled); }},
+    Field{"version", [](const JsonValue& v, Sentinel& s) { return v.read(s.version); }},
+    Field{"starttime", [](const JsonValue& v, Sentinel& s) { return v.read(s.start_time); }},
+    Field{"finishtime", [](const JsonValue& v, Sentinel& s) { return v.read(s.finish_time); }},
+    Field{"hostname", [](const JsonValue& v, Sentinel& s) { return v.read(s.hostname); }},
+    Field{"datadir", [](const JsonValue& v, Sentinel& s) { return v.read(s.data_dir); }},
+    Field{"ispermanent", [](const JsonValue& v, Sentinel& s) { return v.read(s.is_permanent); }},
+};
+
+constexpr std::array kMetadataFields{
+    Field{"start_time", [](const JsonValue& v, Sentinel& s) { return v.read(s.start_time); }},
+    Field{"finish_time", [](const JsonValue& v, Sentinel& s) { return v.read(s.finish_time); }},
+    Field{"hostname", [](const JsonValue& v, Sentinel& s) { return v.read(s.hostname); }},
+    Field{"data_dir", [](const JsonValue& v, Sentinel& s) { return v.read(s.data_dir); }},
+    Field{"pg_version", [](const JsonValue& v, Sentinel& s) { return v.read(s.pg_version); }},
+    Field{"start_lsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.start_lsn); }},
+    Field{"finish_lsn", [](const JsonValue& v, Sentinel& s) { return v.read(s.finish_lsn); }},
+    Field{"is_permanent", [](const JsonValue& v, Sentinel& s) { return v.read(s.is_permanent); }},
+    Field{"system_identifier", [](const JsonValue& v, Sentinel& s) { return v.read(s.system_identifier); }},
+    Field{"uncompressed_size", [](const JsonValue& v, Sentinel& s) { return v.read(s.uncompressed_size); }},
+    Field{"compressed_size", [](const JsonValue& v, Sentinel& s) { return v.read(s.compressed_size); }},
+    Field{"user_data", read_user_data},
+};
+
+template <std::size_t N>
+Status read_fields(const std::array<Field, N>& fields, const JsonValue& object, Sentinel& sentinel) {
+    return object.each_member([&](const JsonValue& member) {
+        const std::string name = to_lower(member.name());
+        for (const Field& field : fields) {
+            if (field.name == name) return field.read(member, sentinel);
+        }
+        return Status();
+    });
+}
+
+std::string file_entry_json(const FileEntry& entry) {
+    ObjectWriter writer;
+    writer.boolean("IsIncremented", entry.is_incremented).boolean("IsSkipped", entry.is_skipped);
+    writer.raw("MTime", json_string(format_rfc3339(entry.mtime, 9), false));
+    if (entry.corrupt_count > 0) {
+        std::string blocks;
+        for (const std::uint32_t block : entry.corrupt_blocks) {
+            blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
+        }
+        ObjectWriter corrupt;
+        corrupt.number("CorruptBlocksCount", entry.corrupt_count).raw("SomeCorruptBlocks", "[" + blocks + "]");
+        writer.raw("CorruptBlocks", corrupt.finish());
+    }
+    return writer.number("UpdatesCount", 0).finish();
+}
+
+Status read_corrupt_blocks(const JsonValue& value, FileEntry& entry) {
+    return value.each_member([&](const JsonValue& member) -> Status {
+        const std::string name = to_lower(member.name());
+        if (name == "corruptblockscount") return member.read(entry.corrupt_count);
+        if (name == "somecorruptblocks") {
+            return member.each_element(
+                [&](const JsonValue& block) { return block.read(entry.corrupt_blocks.emplace_back()); });
+        }
+        return {};
+    });
+}
+
+Status read_file_entry(const JsonValue& value, FileEntry& entry) {
+    return value.each_member([&](const JsonValue& member) -> Status {
+        const std::string name = to_lower(member.name());
+        if (name == "isincremented") return member.read(entry.is_incremented);
+        if (name == "isskipped") return member.read(entry.is_skipped);
+        if (name == "mtime") return member.read(entry.mtime);
+        if (name == "corruptblocks") return read_corrupt_blocks(member, entry);
+        return {};
+    });
+}
+
+Status read_files(const JsonValue& value, FilesMetadata& metadata) {
+    return value.each_member([&](const JsonValue& file) -> Status {
+        FileEntry entry;
+        if (Status status = read_file_entry(file, entry); !status.ok()) {
+            return std::move(status).with_context("file " + forge::quoted(file.name()));
+        }
+        metadata.files.insert_or_assign(file.name(), std::move(entry));
+        return {};
+    });
+}
+
+Status read_tar_file_sets(const JsonValue& value, FilesMetadata& metadata) {
+    return value.each_member([&](const JsonValue& part) {
+        auto& names = metadata.tar_file_sets.emplace_back(part.name(), std::vector<std::string>()).second;
+        return part.each_element([&](const JsonValue& name) { return name.read(names.emplace_back()); });
+    });
+}
+
+std::string tar_file_sets_json(const FilesMetadata& metadata) {
+    std::string text;
+    for (const auto& [part, names] : metadata.tar_file_sets) {
+        text += (text.empty() ? "{" : ",") + json_string(part, false) + ":[";
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            if (i > 0) text += ',';
+            text += json_string(names[i], false);
+        }
+        text += ']';
+    }
+    return text + "}";
+}
+
+}  // namespace
+
+std::string sentinel_json(const Sentinel& s) {
+    ObjectWriter writer;
+    writer.number_or_null("LSN", s.start_lsn);
+    if (s.is_delta()) {
+        writer.number_or_null("DeltaLSN", s.delta_lsn).text("DeltaFrom", s.delta_from);
+        writer.text("DeltaFullName", s.delta_full_name).raw("DeltaCount", std::to_string(s.delta_count));
+    }
+    writer.raw("PgVersion", std::to_string(s.pg_version)).number_or_null("FinishLSN", s.finish_lsn);
+    if (s.system_identifier != 0) writer.number("SystemIdentifier", s.system_identifier);
+    writer.number("UncompressedSize", s.uncompressed_size).number("CompressedSize", s.compressed_size);
+    if (s.data_catalog_size != 0) writer.number("DataCatalogSize", s.data_catalog_size);
+    if (!s.tablespaces.empty()) writer.raw("Spec", spec_json(s));
+    writer.user_data("UserData", s.user_data);
+    if (s.files_metadata_disabled) writer.boolean("FilesMetadataDisabled", true);
+    writer.raw("ChkpNum", "null").raw("Version", std::to_string(s.version));
+    writer.time("StartTime", s.start_time).time("FinishTime", s.finish_time).text("DateFmt", kDateFormat);
+    writer.text("Hostname", s.hostname).text("DataDir", s.data_dir).boolean("IsPermanent", s.is_permanent);
+    return writer.finish();
+}
+
+Result<Sentinel> parse_sentinel(std::string_view json) {
+    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "sentinel"));
+    Sentinel sentinel;
+    sentinel.version = 0;  // what is not said is not known
+    FORGE_TRY(read_fields(kSentinelFields, object, sentinel));
+    return sentinel;
+}
+
+std::string metadata_json(const Sentinel& s) {
+    ObjectWriter writer;
+    writer.time("start_time", s.start_time).time("finish_time", s.finish_time).text("date_fmt", kDateFormat);
+    writer.text("hostname", s.hostname).text("data_dir", s.data_dir);
+    writer.raw("pg_version", std::to_string(s.pg_version));
+    writer.number("start_lsn", s.start_lsn.value_or(0)).number("finish_lsn", s.finish_lsn.value_or(0));
+    writer.boolean("is_permanent", s.is_permanent);
+    writer.number_or_null("system_identifier",
+                          s.system_identifier != 0 ? std::optional(s.system_identifier) : std::nullopt);
+    writer.number("uncompressed_size", s.uncompressed_size).number("compressed_size", s.compressed_size);
+    return writer.user_data("user_data", s.user_data).finish();
+}
+
+Result<Sentinel> parse_metadata(std::string_view json) {
+    Sentinel sentinel;
+    FORGE_TRY(apply_metadata(json, sentinel));
+    return sentinel;
+}
+
+Status apply_metadata(std::string_view json, Sentinel& sentinel) {
+    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "metadata"));
+    Sentinel updated = sentinel;
+    FORGE_TRY(read_fields(kMetadataFields, object, updated));
+    sentinel = std::move(updated);
+    return {};
+}
+
+std::string files_metadata_json(const FilesMetadata& metadata) {
+    std::string text = "{";
+    if (!metadata.files.empty()) {
+        text += "\"Files\":{";
+        bool first = true;
+        for (const auto& [name, entry] : metadata.files) {
+            if (!first) text += ',';
+            first = false;
+            text += json_string(name, false);
+            text += ':';
+            text += file_entry_json(entry);
+        }
+        text += '}';
+    }
+    const auto member = [&](std::string_view name, std::string_view value) {
+        if (text.size() > 1) text += ',';
+        text.append("\"").append(name).append("\":").append(value);
+    };
+    if (!metadata.tar_file_sets.empty()) member("TarFileSets", tar_file_sets_json(metadata));
+    if (!metadata.databases_by_names.empty()) member("DatabasesByNames", metadata.databases_by_names);
+    return text + "}";
+}
+
+Result<FilesMetadata> parse_files_metadata(std::string_view json) {
+    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "files metadata"));
+    FilesMetadata metadata;
+    FORGE_TRY(object.each_member([&](const JsonValue& member) -> Status {
+        const std::string name = to_lower(member.name());
+        if (name == "files") return read_files(member, metadata);
+        if (name == "tarfilesets") return read_tar_file_sets(member, metadata);
+        if (name == "databasesbynames" && !member.is_null()) metadata.databases_by_names = member.text();
+        return {};
+    }));
+    return metadata;
+}
+
+}  // namespace forge::layout
