@@ -1,0 +1,173 @@
+#include "core/wal/push.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/crypto/secretstream.h"
+#include "core/wal/page_header.h"
+
+namespace forge::wal {
+
+namespace {
+
+constexpr std::size_t kBlock = 256 << 10;
+
+class Sha256 {
+public:
+    Sha256() { crypto_hash_sha256_init(&state_); }
+    void update(ByteView data) { crypto_hash_sha256_update(&state_, data.data(), data.size()); }
+    std::string hex() {
+        std::array<std::uint8_t, crypto_hash_sha256_BYTES> digest{};
+        crypto_hash_sha256_final(&state_, digest.data());
+        return to_hex(digest);
+    }
+
+private:
+    crypto_hash_sha256_state state_{};
+};
+
+// A WAL file, open: hands out its content from the start, block by block, as often as asked, and says what is wrong with it.
+class LocalFile {
+public:
+    static Result<LocalFile> open(const PushRequest& request) {
+        const auto kind = layout::classify_wal_name(request.name);
+        if (!kind) return Status(Kind::kInvalid, quoted(request.name) + " is no name of a WAL file");
+        FORGE_ASSIGN(Fd fd, open_file(request.path, O_RDONLY));
+        struct ::stat info {};
+        if (::fstat(fd.get(), &info) != 0) return errno_status(errno, "could not stat file", request.path);
+        if (!S_ISREG(info.st_mode)) return Status(Kind::kInvalid, quoted(request.path) + " is no regular file");
+        LocalFile file(std::move(fd), request);
+        file.size_ = static_cast<std::uint64_t>(info.st_size);
+        file.is_segment_ = *kind == layout::WalKind::kSegment;
+        if (file.is_segment_ && file.size_ != request.segment_size) {
+            return Status(Kind::kCorrupt, "WAL file " + quoted(request.path) + " has " + std::to_string(file.size_) + " bytes, expected " +
+                                              std::to_string(request.segment_size));
+        }
+        return file;
+    }
+
+    std::uint64_t size() const { return size_; }
+
+    // A read error and a file that ends early are failures that name the file: never a short upload (D3).
+    template <typename Consumer>
+    Status read(const store::CallContext& context, Consumer&& consume) {
+        if (::lseek(fd_.get(), 0, SEEK_SET) < 0) return errno_status(errno, "could not seek in file", request_.path);
+        Bytes block(static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size_ + 1)));
+        std::uint64_t done = 0;
+        for (;;) {
+            if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
+            FORGE_ASSIGN(const std::size_t got, read_fd(fd_.get(), block, request_.path));
+            const ByteView piece = ByteView(block).first(got);
+            if (done == 0 && is_segment_) FORGE_TRY(check_header(piece));
+            done += got;
+            if (done > size_) break;
+            if (got > 0) FORGE_TRY(consume(piece));
+            if (got < block.size()) break;
+        }
+        if (done == size_) return {};
+        return Status(Kind::kCorrupt, "WAL file " + quoted(request_.path) + " changed its size from " + std::to_string(size_) + " to " +
+                                          std::to_string(done) + " bytes while it was read");
+    }
+
+private:
+    LocalFile(Fd fd, const PushRequest& request) : fd_(std::move(fd)), request_(request) {}
+    Status check_header(ByteView start) const {
+        FORGE_ASSIGN(const PageHeader header, parse_first_page(start, "WAL file " + quoted(request_.path)));
+        return check_first_page(header, request_.name, request_.segment_size, request_.system_identifier);
+    }
+
+    Fd fd_;
+    const PushRequest& request_;
+    std::uint64_t size_ = 0;
+    bool is_segment_ = false;
+};
+
+// The filters of an object, in front of memory.
+Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, MemorySink& memory) {
+    std::unique_ptr<Sink> sink = std::make_unique<ForwardSink>(memory);
+    if (!settings.keys.empty()) sink = crypto::encryptor(settings.keys.active(), std::move(sink));
+    return codec::compressor(settings.compression, settings.compression_level, std::move(sink));
+}
+
+// What is archived under `key` is compared with the file, both unpacked: encrypted objects differ on every run.
+Result<PushResult> compare(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
+                           const store::CallContext& context) {
+    auto opened = repository.open_object(key, repository.settings().compression, context);
+    // It was there a moment ago: somebody deletes. Trying again will store it.
+    if (!opened.ok() && opened.status().is(Kind::kNotFound)) return opened.status().with_kind(Kind::kUnavailable);
+    FORGE_ASSIGN(const std::unique_ptr<Source> stored, std::move(opened));
+    Sha256 stored_digest;
+    Bytes block(kBlock);
+    for (;;) {
+        FORGE_ASSIGN(const std::size_t got, stored->read(block));
+        if (got == 0) break;
+        stored_digest.update(ByteView(block).first(got));
+    }
+    Sha256 local_digest;
+    FORGE_TRY(file.read(context, [&](ByteView piece) {
+        local_digest.update(piece);
+        return Status();
+    }));
+    const std::string theirs = stored_digest.hex();
+    const std::string ours = local_digest.hex();
+    if (theirs == ours) return PushResult{PushOutcome::kIdentical, file.size(), 0};
+    return Status(Kind::kConflict,
+                  "WAL file " + quoted(name) + " is already archived with different content (stored sha256 " + theirs + ", local sha256 " + ours + ")",
+                  "Either two clusters write to " + repository.store().url() +
+                      ", or pg_resetwal made this one use old names again. Nothing was overwritten; give this cluster a new prefix.");
+}
+
+Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
+                                 const store::CallContext& context) {
+    MemorySink memory;
+    // Room for content that does not compress; pages that stay unused cost nothing.
+    memory.bytes().reserve(static_cast<std::size_t>(file.size() + file.size() / 128 + 4096));
+    {
+        FORGE_ASSIGN(const std::unique_ptr<Sink> sink, packer(repository.settings(), memory));
+        FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
+        FORGE_TRY(sink->finish());
+    }
+    FORGE_ASSIGN(const store::PutOutcome outcome, repository.store().put_if_absent(key, memory.bytes(), context));
+    if (outcome == store::PutOutcome::kStored) return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};
+    memory.bytes() = Bytes();
+    return compare(repository, file, name, key, context);
+}
+
+// For files too large to be packed in memory. A stream cannot be stored on condition, so the store is asked first.
+Result<PushResult> push_streamed(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
+                                 const store::CallContext& context) {
+    const auto present = repository.store().head(key, context);
+    if (present.ok()) return compare(repository, file, name, key, context);
+    if (!present.status().is(Kind::kNotFound)) return present.status();
+    PushResult result{PushOutcome::kStored, file.size(), 0};
+    FORGE_ASSIGN(const std::unique_ptr<Sink> sink, repository.create(key, repository.settings().compression, context, &result.bytes_stored));
+    FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
+    FORGE_TRY(sink->finish());
+    return result;
+}
+
+}  // namespace
+
+std::uint64_t packing_memory(std::uint64_t size) {
+    constexpr std::uint64_t kFilters = 8 << 20;  // windows of the compressors, blocks, the store's own buffers
+    return size + size / 128 + kFilters;
+}
+
+Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request, const store::CallContext& context) {
+    FORGE_ASSIGN(LocalFile file, LocalFile::open(request));
+    // Checked after opening: without it the segment may have been recycled, and its content be that of another (postgres-hooks 6, rule 3).
+    if (!request.ready_file.empty() && !path_exists(request.ready_file)) return PushResult{PushOutcome::kNotReady, 0, 0};
+    const std::string key = layout::wal_key(request.name, repository.settings().compression);
+    auto result = file.size() <= request.buffer_limit ? push_buffered(repository, file, request.name, key, context)
+                                                      : push_streamed(repository, file, request.name, key, context);
+    // The store cannot know what a caller takes "not found" for; here the object is being written.
+    if (!result.ok() && result.status().is(Kind::kNotFound)) return result.status().with_kind(Kind::kInternal);
+    return result;
+}
+
+}  // namespace forge::wal
