@@ -14,7 +14,7 @@ namespace forge {
 struct Instant {
     std::int64_t nanos = 0;
     auto operator<=>(const Instant&) const = default;
-    static Instant from_seconds(std::int64_t seconds) { return {seconds * 1'000'000'000}; }
+    static Instant from_seconds(std::int64_t count) { return {count * 1'000'000'000}; }
     static Instant from_micros(std::int64_t micros) { return {micros * 1000}; }
     std::int64_t seconds() const;  // rounded down
     std::int64_t micros() const;   // rounded down
