@@ -26,8 +26,14 @@ struct ControlFile {
     int wal_level = 0;
     Bytes raw;                              // the 8 kB file as read
 };
+// kCorrupt when the checksum is wrong, kInvalid for a version this program does not know.
 Result<ControlFile> parse_control_file(ByteView raw);
+// Read again a few times while the checksum is wrong: the server writes it in place.
 Result<ControlFile> read_control_file(const std::string& data_directory);
-int major_version_of(const ControlFile& control);   // 15, 16, …; 0 = unknown
+int major_version_of(const ControlFile& control);  // 15, 16, …; 0 = unknown
+// The number in the file PG_VERSION: 15, 16, …
+Result<int> read_major_version(const std::string& data_directory);
+// Directory of this server version inside each tablespace: "PG_15_202209061".
+std::string tablespace_version_directory(int major_version, const ControlFile& control);
 
 }  // namespace forge::backup
