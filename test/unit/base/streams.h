@@ -1,0 +1,98 @@
+// Sources, sinks and data that the unit tests share.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <random>
+
+#include "core/base/stream.h"
+
+namespace forge::test {
+
+// Hands out at most `step` bytes a read, as a network does.
+class SlowSource final : public Source {
+public:
+    SlowSource(Bytes bytes, std::size_t step) : bytes_(std::move(bytes)), step_(step) {}
+    Result<std::size_t> read(MutableBytes buffer) override {
+        const std::size_t n = std::min({buffer.size(), step_, bytes_.size() - at_});
+        std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(at_), n, buffer.begin());
+        at_ += n;
+        return n;
+    }
+
+private:
+    Bytes bytes_;
+    std::size_t step_;
+    std::size_t at_ = 0;
+};
+
+// Fails every read.
+class FailingSource final : public Source {
+public:
+    Result<std::size_t> read(MutableBytes) override { return Status(Kind::kUnavailable, "connection lost"); }
+};
+
+// Takes `limit` bytes, then fails; says whether it was finished.
+class FailingSink final : public Sink {
+public:
+    FailingSink(std::size_t limit, bool& finished) : limit_(limit), finished_(finished) {}
+    Status write(ByteView data) override {
+        if (data.size() > limit_) return Status(Kind::kUnavailable, "connection lost");
+        limit_ -= data.size();
+        return {};
+    }
+    Status finish() override {
+        finished_ = true;
+        return {};
+    }
+
+private:
+    std::size_t limit_;
+    bool& finished_;
+};
+
+inline std::unique_ptr<Source> source_of(Bytes bytes) { return std::make_unique<MemorySource>(std::move(bytes)); }
+
+// Bytes that no method can make smaller.
+inline Bytes random_bytes(std::size_t size, std::uint64_t seed = 1) {
+    std::mt19937_64 generator(seed);
+    Bytes bytes(size);
+    for (auto& b : bytes) b = static_cast<std::uint8_t>(generator());
+    return bytes;
+}
+
+// Half text, half noise: what pages of a table look like to a compressor.
+inline Bytes page_like_bytes(std::size_t size, std::uint64_t seed = 1) {
+    std::mt19937_64 generator(seed);
+    Bytes bytes(size);
+    for (std::size_t i = 0; i < size; ++i) {
+        bytes[i] =
+            i / 64 % 2 == 0 ? static_cast<std::uint8_t>('a' + i % 23) : static_cast<std::uint8_t>(generator() % 16);
+    }
+    return bytes;
+}
+
+// Byte i is i mod 251, as in the golden data.
+inline Bytes counting_bytes(std::size_t size) {
+    Bytes bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(i % 251);
+    return bytes;
+}
+
+inline Bytes first_bytes(const Bytes& bytes, std::size_t size) {
+    return Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+}
+
+inline Bytes hex_bytes(std::string_view text) { return from_hex(text).value(); }
+
+// Writes in pieces of `step` and finishes.
+inline Status write_in_steps(Sink& sink, ByteView data, std::size_t step) {
+    while (!data.empty()) {
+        const std::size_t n = std::min(step, data.size());
+        FORGE_TRY(sink.write(data.first(n)));
+        data = data.subspan(n);
+    }
+    return sink.finish();
+}
+
+}  // namespace forge::test
