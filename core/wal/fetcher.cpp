@@ -28,7 +28,8 @@ std::string file_text(const std::string& name) { return "WAL file " + quoted(nam
 class CheckedCopy {
 public:
     CheckedCopy(std::string name, layout::WalKind kind, std::optional<std::uint64_t> segment_size)
-        : name_(std::move(name)), is_segment_(kind == layout::WalKind::kSegment), limit_(is_segment_ ? segment_size : std::nullopt) {
+        : name_(std::move(name)), is_segment_(kind == layout::WalKind::kSegment),
+          limit_(is_segment_ ? segment_size : std::nullopt) {
         if (kind == layout::WalKind::kHistory || kind == layout::WalKind::kBackupHistory) limit_ = kMaxSmallFile;
     }
 
@@ -44,7 +45,8 @@ public:
             if (got > 0) FORGE_TRY(write_fd(fd, piece, path));
             if (got < block.size()) break;
         }
-        if (is_segment_ && size != *limit_) return wrong_size(std::to_string(size) + ", expected " + std::to_string(*limit_));
+        if (is_segment_ && size != *limit_)
+            return wrong_size(std::to_string(size) + ", expected " + std::to_string(*limit_));
         return {};
     }
 
@@ -54,7 +56,9 @@ private:
         if (!limit_) limit_ = header.segment_size;
         return check_first_page(header, name_, *limit_, 0);
     }
-    Status wrong_size(const std::string& bytes) const { return Status(Kind::kCorrupt, file_text(name_) + " has a size of " + bytes + " bytes"); }
+    Status wrong_size(const std::string& bytes) const {
+        return Status(Kind::kCorrupt, file_text(name_) + " has a size of " + bytes + " bytes");
+    }
 
     std::string name_;
     bool is_segment_;
@@ -68,7 +72,8 @@ public:
         FORGE_ASSIGN(Fd fd, open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
         return TemporaryFile(std::move(fd), std::move(path));
     }
-    TemporaryFile(TemporaryFile&& other) noexcept : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, std::string())) {}
+    TemporaryFile(TemporaryFile&& other) noexcept
+        : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, std::string())) {}
     TemporaryFile& operator=(TemporaryFile&&) = delete;
     ~TemporaryFile() {
         if (!path_.empty()) ::unlink(path_.c_str());
@@ -77,7 +82,8 @@ public:
     const std::string& path() const { return path_; }
     Status commit(const std::string& destination) {
         FORGE_TRY(sync_fd(fd_.get(), path_));
-        if (::rename(path_.c_str(), destination.c_str()) != 0) return errno_status(errno, "could not create file", destination);
+        if (::rename(path_.c_str(), destination.c_str()) != 0)
+            return errno_status(errno, "could not create file", destination);
         path_.clear();
         return sync_directory(parent_path(destination));
     }
@@ -88,24 +94,29 @@ private:
     std::string path_;
 };
 
-// In pg_wal the server removes what is called "xlogtemp.*" when it starts after a crash, so not even kill -9 leaves garbage there.
+// In pg_wal the server removes what is called "xlogtemp.*" when it starts after a crash, so not even kill -9 leaves
+// garbage there.
 std::string temporary_path(const std::string& destination) {
     return join_path(parent_path(destination), "xlogtemp.forge-" + std::to_string(::getpid()));
 }
 
-Status copy_into(Source& source, const std::string& name, layout::WalKind kind, std::optional<std::uint64_t> segment_size, const std::string& temporary,
+Status copy_into(Source& source, const std::string& name, layout::WalKind kind,
+                 std::optional<std::uint64_t> segment_size, const std::string& temporary,
                  const std::string& destination) {
     FORGE_ASSIGN(TemporaryFile file, TemporaryFile::create(temporary));
     FORGE_TRY(CheckedCopy(name, kind, segment_size).run(source, file.fd(), file.path()));
     return file.commit(destination);
 }
 
-std::string part_path(const std::string& spool, const std::string& name) { return join_path(spool, name) + std::string(kPartSuffix); }
+std::string part_path(const std::string& spool, const std::string& name) {
+    return join_path(spool, name) + std::string(kPartSuffix);
+}
 
 Result<Fd> lock_spool(const std::string& spool) {
     FORGE_ASSIGN(Fd lock, open_file(join_path(spool, kLockName), O_RDWR | O_CREAT, 0600));
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) return Status(Kind::kAlreadyExists, "another process is fetching WAL ahead into " + quoted(spool));
+        if (errno == EWOULDBLOCK)
+            return Status(Kind::kAlreadyExists, "another process is fetching WAL ahead into " + quoted(spool));
         return errno_status(errno, "could not lock directory", spool);
     }
     return lock;
@@ -116,7 +127,8 @@ std::uint64_t file_size(const std::string& path) {
     return info.ok() ? static_cast<std::uint64_t>(info->st_size) : 0;
 }
 
-// While another process is bringing `name` into the spool, waiting for it is faster than fetching it again; as long as it gets on.
+// While another process is bringing `name` into the spool, waiting for it is faster than fetching it again; as long as
+// it gets on.
 void wait_for_prefetch(const std::string& spool, const std::string& name, const store::CallContext& context) {
     const std::string part = part_path(spool, name);
     std::uint64_t last = 0;
@@ -138,28 +150,33 @@ Status take_from_spool(const std::string& name, const FetchOptions& options, con
     const std::string spooled = join_path(options.spool_directory, name);
     FORGE_ASSIGN(const std::unique_ptr<FileSource> source, FileSource::open(spooled));
     const std::string temporary = temporary_path(options.destination);
-    // A rename costs nothing; the check reads the start of the file only, as it was checked whole before it got its name.
+    // A rename costs nothing; the check reads the start of the file only, as it was checked whole before it got its
+    // name.
     Bytes start(kLongHeaderSize);
     FORGE_ASSIGN(const std::size_t got, read_full(*source, start));
     Status status = [&]() -> Status {
         FORGE_ASSIGN(const PageHeader header, parse_first_page(ByteView(start).first(got), file_text(name)));
         const std::uint64_t segment_size = options.segment_size.value_or(header.segment_size);
         FORGE_TRY(check_first_page(header, name, segment_size, 0));
-        if (file_size(spooled) != segment_size) return Status(Kind::kCorrupt, file_text(name) + " in the spool has another size");
+        if (file_size(spooled) != segment_size)
+            return Status(Kind::kCorrupt, file_text(name) + " in the spool has another size");
         return {};
     }();
     if (status.ok()) {
-        if (::rename(spooled.c_str(), options.destination.c_str()) == 0) return sync_directory(parent_path(options.destination));
+        if (::rename(spooled.c_str(), options.destination.c_str()) == 0)
+            return sync_directory(parent_path(options.destination));
         if (errno != EXDEV) return errno_status(errno, "could not rename file", spooled);
         FORGE_ASSIGN(const std::unique_ptr<FileSource> whole, FileSource::open(spooled));
-        status = copy_into(*whole, name, layout::WalKind::kSegment, options.segment_size, temporary, options.destination);
+        status =
+            copy_into(*whole, name, layout::WalKind::kSegment, options.segment_size, temporary, options.destination);
     }
     FORGE_TRY(remove_file(spooled));
     return status;
 }
 
 // Of the cluster, by the first page of `name`.
-Result<std::uint64_t> find_segment_size(repository::Repository& repository, const std::string& name, const store::CallContext& context) {
+Result<std::uint64_t> find_segment_size(repository::Repository& repository, const std::string& name,
+                                        const store::CallContext& context) {
     FORGE_ASSIGN(const std::unique_ptr<Source> source, repository.open_wal(name, context));
     Bytes start(kLongHeaderSize);
     FORGE_ASSIGN(const std::size_t got, read_full(*source, start));
@@ -178,14 +195,16 @@ std::vector<std::string> successors(const std::string& name, std::uint64_t segme
     return names;
 }
 
-// Leaves only what is of use in the spool, which bounds it. Called by the holder of the lock, so parts there belong to nobody.
+// Leaves only what is of use in the spool, which bounds it. Called by the holder of the lock, so parts there belong to
+// nobody.
 Status clean_spool(const std::string& spool, const std::vector<std::string>& wanted) {
     FORGE_ASSIGN(const std::vector<std::string> present, list_directory(spool));
     for (const std::string& file : present) {
         const bool is_part = file.ends_with(kPartSuffix);
         const std::string segment = is_part ? file.substr(0, file.size() - kPartSuffix.size()) : file;
         if (layout::classify_wal_name(segment) != layout::WalKind::kSegment) continue;
-        if (is_part || std::find(wanted.begin(), wanted.end(), file) == wanted.end()) FORGE_TRY(remove_file(join_path(spool, file)));
+        if (is_part || std::find(wanted.begin(), wanted.end(), file) == wanted.end())
+            FORGE_TRY(remove_file(join_path(spool, file)));
     }
     return {};
 }
@@ -193,7 +212,8 @@ Status clean_spool(const std::string& spool, const std::vector<std::string>& wan
 // The threads of one prefetch: each takes the next name until one is missing.
 class Prefetch {
 public:
-    Prefetch(repository::Repository& repository, const FetchOptions& options, const store::CallContext& context, std::vector<std::string> names)
+    Prefetch(repository::Repository& repository, const FetchOptions& options, const store::CallContext& context,
+             std::vector<std::string> names)
         : repository_(repository), options_(options), context_(context), names_(std::move(names)) {}
 
     Status run() {
@@ -226,7 +246,8 @@ private:
         const std::string destination = join_path(options_.spool_directory, name);
         if (path_exists(destination)) return {};
         FORGE_ASSIGN(const std::unique_ptr<Source> source, repository_.open_wal(name, context_));
-        return copy_into(*source, name, layout::WalKind::kSegment, options_.segment_size, part_path(options_.spool_directory, name), destination);
+        return copy_into(*source, name, layout::WalKind::kSegment, options_.segment_size,
+                         part_path(options_.spool_directory, name), destination);
     }
 
     repository::Repository& repository_;
@@ -241,16 +262,23 @@ private:
 
 }  // namespace
 
-Status fetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options, const store::CallContext& context) {
+Status fetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options,
+                 const store::CallContext& context) {
     const auto kind = layout::classify_wal_name(name);
     if (!kind) return Status(Kind::kInvalid, quoted(name) + " is no name of a WAL file");
-    if (*kind == layout::WalKind::kSegment && !options.spool_directory.empty() && take_from_spool(name, options, context).ok()) return {};
+    if (*kind == layout::WalKind::kSegment && !options.spool_directory.empty() &&
+        take_from_spool(name, options, context).ok())
+        return {};
     FORGE_ASSIGN(const std::unique_ptr<Source> source, repository.open_wal(name, context));
-    return copy_into(*source, name, *kind, options.segment_size, temporary_path(options.destination), options.destination);
+    return copy_into(*source, name, *kind, options.segment_size, temporary_path(options.destination),
+                     options.destination);
 }
 
-Status prefetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options, const store::CallContext& context) {
-    if (options.spool_directory.empty() || options.prefetch <= 0 || layout::classify_wal_name(name) != layout::WalKind::kSegment) return {};
+Status prefetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options,
+                    const store::CallContext& context) {
+    if (options.spool_directory.empty() || options.prefetch <= 0 ||
+        layout::classify_wal_name(name) != layout::WalKind::kSegment)
+        return {};
     FORGE_TRY(make_directories(options.spool_directory));
     FORGE_ASSIGN(const Fd lock, lock_spool(options.spool_directory));
     std::uint64_t segment_size = options.segment_size.value_or(0);

@@ -38,7 +38,8 @@ Result<std::vector<HistoryEntry>> parse_history(std::string_view text) {
         entry.switch_point = *switch_point;
         entry.reason = trim(line);
         if (!entries.empty() && entry.timeline <= entries.back().timeline) {
-            return Status(Kind::kCorrupt, "timeline IDs in a timeline history must be in increasing sequence: " + quoted(trim(raw)));
+            return Status(Kind::kCorrupt,
+                          "timeline IDs in a timeline history must be in increasing sequence: " + quoted(trim(raw)));
         }
         if (!entries.empty() && entry.switch_point < entries.back().switch_point) {
             return Status(Kind::kCorrupt, "switch points in a timeline history must not go back: " + quoted(trim(raw)));

@@ -1,4 +1,5 @@
-// Headers of WAL pages (XLogPageHeaderData, PostgreSQL 15 to 18): what identifies a segment file and the cluster it belongs to.
+// Headers of WAL pages (XLogPageHeaderData, PostgreSQL 15 to 18): what identifies a segment file and the cluster it
+// belongs to.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +36,12 @@ struct PageHeader {
 // Nothing when `page` is too short or does not begin with a page header of a known WAL version.
 std::optional<PageHeader> parse_page_header(ByteView page);
 
-// Header of the first page of a segment, or kCorrupt saying what is wrong with it. `what` begins the message ("WAL file \"…\"").
+// Header of the first page of a segment, or kCorrupt saying what is wrong with it. `what` begins the message ("WAL file
+// \"…\"").
 Result<PageHeader> parse_first_page(ByteView page, const std::string& what);
-// The header fits a file called `name` (24 digits) of `segment_size` bytes (kCorrupt otherwise) and, where it is not 0, the cluster
-// with `system_identifier` (kConflict otherwise).
-Status check_first_page(const PageHeader& header, const std::string& name, std::uint64_t segment_size, std::uint64_t system_identifier);
+// The header fits a file called `name` (24 digits) of `segment_size` bytes (kCorrupt otherwise) and, where it is not 0,
+// the cluster with `system_identifier` (kConflict otherwise).
+Status check_first_page(const PageHeader& header, const std::string& name, std::uint64_t segment_size,
+                        std::uint64_t system_identifier);
 
 }  // namespace forge::wal

@@ -31,7 +31,8 @@ private:
     crypto_hash_sha256_state state_{};
 };
 
-// A WAL file, open: hands out its content from the start, block by block, as often as asked, and says what is wrong with it.
+// A WAL file, open: hands out its content from the start, block by block, as often as asked, and says what is wrong
+// with it.
 class LocalFile {
 public:
     static Result<LocalFile> open(const PushRequest& request) {
@@ -45,8 +46,8 @@ public:
         file.size_ = static_cast<std::uint64_t>(info.st_size);
         file.is_segment_ = *kind == layout::WalKind::kSegment;
         if (file.is_segment_ && file.size_ != request.segment_size) {
-            return Status(Kind::kCorrupt, "WAL file " + quoted(request.path) + " has " + std::to_string(file.size_) + " bytes, expected " +
-                                              std::to_string(request.segment_size));
+            return Status(Kind::kCorrupt, "WAL file " + quoted(request.path) + " has " + std::to_string(file.size_) +
+                                              " bytes, expected " + std::to_string(request.segment_size));
         }
         return file;
     }
@@ -70,8 +71,9 @@ public:
             if (got < block.size()) break;
         }
         if (done == size_) return {};
-        return Status(Kind::kCorrupt, "WAL file " + quoted(request_.path) + " changed its size from " + std::to_string(size_) + " to " +
-                                          std::to_string(done) + " bytes while it was read");
+        return Status(Kind::kCorrupt, "WAL file " + quoted(request_.path) + " changed its size from " +
+                                          std::to_string(size_) + " to " + std::to_string(done) +
+                                          " bytes while it was read");
     }
 
 private:
@@ -95,8 +97,8 @@ Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, MemoryS
 }
 
 // What is archived under `key` is compared with the file, both unpacked: encrypted objects differ on every run.
-Result<PushResult> compare(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
-                           const store::CallContext& context) {
+Result<PushResult> compare(repository::Repository& repository, LocalFile& file, const std::string& name,
+                           const std::string& key, const store::CallContext& context) {
     auto opened = repository.open_object(key, repository.settings().compression, context);
     // It was there a moment ago: somebody deletes. Trying again will store it.
     if (!opened.ok() && opened.status().is(Kind::kNotFound)) return opened.status().with_kind(Kind::kUnavailable);
@@ -117,13 +119,15 @@ Result<PushResult> compare(repository::Repository& repository, LocalFile& file, 
     const std::string ours = local_digest.hex();
     if (theirs == ours) return PushResult{PushOutcome::kIdentical, file.size(), 0};
     return Status(Kind::kConflict,
-                  "WAL file " + quoted(name) + " is already archived with different content (stored sha256 " + theirs + ", local sha256 " + ours + ")",
+                  "WAL file " + quoted(name) + " is already archived with different content (stored sha256 " + theirs +
+                      ", local sha256 " + ours + ")",
                   "Either two clusters write to " + repository.store().url() +
-                      ", or pg_resetwal made this one use old names again. Nothing was overwritten; give this cluster a new prefix.");
+                      ", or pg_resetwal made this one use old names again. Nothing was overwritten; give this cluster "
+                      "a new prefix.");
 }
 
-Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
-                                 const store::CallContext& context) {
+Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const std::string& name,
+                                 const std::string& key, const store::CallContext& context) {
     MemorySink memory;
     // Room for content that does not compress; pages that stay unused cost nothing.
     memory.bytes().reserve(static_cast<std::size_t>(file.size() + file.size() / 128 + 4096));
@@ -133,19 +137,21 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
         FORGE_TRY(sink->finish());
     }
     FORGE_ASSIGN(const store::PutOutcome outcome, repository.store().put_if_absent(key, memory.bytes(), context));
-    if (outcome == store::PutOutcome::kStored) return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};
+    if (outcome == store::PutOutcome::kStored)
+        return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};
     memory.bytes() = Bytes();
     return compare(repository, file, name, key, context);
 }
 
 // For files too large to be packed in memory. A stream cannot be stored on condition, so the store is asked first.
-Result<PushResult> push_streamed(repository::Repository& repository, LocalFile& file, const std::string& name, const std::string& key,
-                                 const store::CallContext& context) {
+Result<PushResult> push_streamed(repository::Repository& repository, LocalFile& file, const std::string& name,
+                                 const std::string& key, const store::CallContext& context) {
     const auto present = repository.store().head(key, context);
     if (present.ok()) return compare(repository, file, name, key, context);
     if (!present.status().is(Kind::kNotFound)) return present.status();
     PushResult result{PushOutcome::kStored, file.size(), 0};
-    FORGE_ASSIGN(const std::unique_ptr<Sink> sink, repository.create(key, repository.settings().compression, context, &result.bytes_stored));
+    FORGE_ASSIGN(const std::unique_ptr<Sink> sink,
+                 repository.create(key, repository.settings().compression, context, &result.bytes_stored));
     FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
     FORGE_TRY(sink->finish());
     return result;
@@ -158,10 +164,13 @@ std::uint64_t packing_memory(std::uint64_t size) {
     return size + size / 128 + kFilters;
 }
 
-Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request, const store::CallContext& context) {
+Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request,
+                             const store::CallContext& context) {
     FORGE_ASSIGN(LocalFile file, LocalFile::open(request));
-    // Checked after opening: without it the segment may have been recycled, and its content be that of another (postgres-hooks 6, rule 3).
-    if (!request.ready_file.empty() && !path_exists(request.ready_file)) return PushResult{PushOutcome::kNotReady, 0, 0};
+    // Checked after opening: without it the segment may have been recycled, and its content be that of another
+    // (postgres-hooks 6, rule 3).
+    if (!request.ready_file.empty() && !path_exists(request.ready_file))
+        return PushResult{PushOutcome::kNotReady, 0, 0};
     const std::string key = layout::wal_key(request.name, repository.settings().compression);
     auto result = file.size() <= request.buffer_limit ? push_buffered(repository, file, request.name, key, context)
                                                       : push_streamed(repository, file, request.name, key, context);

@@ -1,7 +1,8 @@
 // Stores one WAL file: what the uploader's threads and `wal-push` share.
 //
-// The file is read once, whole, and checked on the way; nothing of it is in the store unless all of it is (postgres-hooks 6, rule 1). Nothing is ever
-// overwritten: where an object of that name is there already, its content decides.
+// The file is read once, whole, and checked on the way; nothing of it is in the store unless all of it is
+// (postgres-hooks 6, rule 1). Nothing is ever overwritten: where an object of that name is there already, its content
+// decides.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +13,13 @@
 namespace forge::wal {
 
 struct PushRequest {
-    std::string name;                     // as in pg_wal
-    std::string path;                     // to open
-    std::string ready_file;               // must exist once the file is open, or nothing is done; empty = no such condition
+    std::string name;        // as in pg_wal
+    std::string path;        // to open
+    std::string ready_file;  // must exist once the file is open, or nothing is done; empty = no such condition
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::uint64_t system_identifier = 0;  // 0 = not checked
-    std::uint64_t buffer_limit = 0;       // files above this size are streamed into the store instead of being packed in memory first
+    std::uint64_t buffer_limit =
+        0;  // files above this size are streamed into the store instead of being packed in memory first
 };
 
 enum class PushOutcome {
@@ -32,9 +34,10 @@ struct PushResult {
     std::uint64_t bytes_stored = 0;
 };
 
-// kConflict: other content is there, or the file belongs to another cluster. kCorrupt: the file is no complete segment, or the object there cannot be
-// read. When it returns, nothing reads the file any more.
-Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request, const store::CallContext& context);
+// kConflict: other content is there, or the file belongs to another cluster. kCorrupt: the file is no complete segment,
+// or the object there cannot be read. When it returns, nothing reads the file any more.
+Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request,
+                             const store::CallContext& context);
 
 // Memory that packing a file of `size` bytes takes at most.
 std::uint64_t packing_memory(std::uint64_t size);

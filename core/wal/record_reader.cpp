@@ -43,7 +43,8 @@ bool may_be_event(std::uint8_t rmgr, std::uint8_t info) {
     }
     if (rmgr != kRmgrXact) return false;
     const std::uint8_t operation = info & kXactOperationMask;
-    return operation == kXactCommit || operation == kXactAbort || operation == kXactCommitPrepared || operation == kXactAbortPrepared;
+    return operation == kXactCommit || operation == kXactAbort || operation == kXactCommitPrepared ||
+           operation == kXactAbortPrepared;
 }
 
 // Reads integers and skips arrays, and remembers when there was not enough.
@@ -74,7 +75,8 @@ private:
     bool ok_ = true;
 };
 
-// The main data of a record without block references, as all events are (access/xlogrecord.h); nothing for other records.
+// The main data of a record without block references, as all events are (access/xlogrecord.h); nothing for other
+// records.
 std::optional<ByteView> main_data(ByteView body) {
     Cursor cursor(body);
     for (;;) {
@@ -103,11 +105,11 @@ std::optional<std::uint32_t> prepared_xid(ByteView data, std::uint8_t info, std:
     Cursor cursor(data);
     cursor.skip(8);
     const auto present = cursor.get<std::uint32_t>();
-    if ((present & (1U << 0)) != 0) cursor.skip(8);                                                            // database
-    if ((present & (1U << 1)) != 0) cursor.skip_array(4);                                                      // subtransactions
-    if ((present & (1U << 2)) != 0) cursor.skip_array(12);                                                     // relations
-    if ((present & (1U << 8)) != 0) cursor.skip_array(magic <= kLastMagicWithShortStatistics ? 12 : 16);       // statistics
-    if ((present & (1U << 3)) != 0) cursor.skip_array(16);                                                     // invalidations
+    if ((present & (1U << 0)) != 0) cursor.skip(8);         // database
+    if ((present & (1U << 1)) != 0) cursor.skip_array(4);   // subtransactions
+    if ((present & (1U << 2)) != 0) cursor.skip_array(12);  // relations
+    if ((present & (1U << 8)) != 0) cursor.skip_array(magic <= kLastMagicWithShortStatistics ? 12 : 16);  // statistics
+    if ((present & (1U << 3)) != 0) cursor.skip_array(16);  // invalidations
     if ((present & (1U << 4)) == 0) return std::nullopt;
     const auto xid = cursor.get<std::uint32_t>();
     if (!cursor.ok()) return std::nullopt;
@@ -117,7 +119,8 @@ std::optional<std::uint32_t> prepared_xid(ByteView data, std::uint8_t info, std:
 bool read_transaction(ByteView data, std::uint8_t info, std::uint16_t magic, WalEvent& event) {
     if (data.size() < 8) return false;
     const std::uint8_t operation = info & kXactOperationMask;
-    event.type = operation == kXactCommit || operation == kXactCommitPrepared ? WalEvent::Type::kCommit : WalEvent::Type::kAbort;
+    event.type =
+        operation == kXactCommit || operation == kXactCommitPrepared ? WalEvent::Type::kCommit : WalEvent::Type::kAbort;
     event.time = from_timestamp(load_le<std::uint64_t>(data.data()));
     if (operation == kXactCommitPrepared || operation == kXactAbortPrepared) {
         if (const auto xid = prepared_xid(data, info, magic)) event.xid = *xid;
@@ -161,7 +164,8 @@ Status RecordReader::finish_record(Source& segment, std::uint64_t segment_number
     return walk(segment, segment_number, segment_size, true);
 }
 
-Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size, bool only_pending) {
+Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size,
+                          bool only_pending) {
     const Lsn begin = segment_number * segment_size;
     const std::string what = "WAL segment at " + format_lsn(begin);
     Bytes page(kLongHeaderSize);
@@ -179,8 +183,8 @@ Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::ui
         const std::size_t known = address == begin ? kLongHeaderSize : 0;
         FORGE_ASSIGN(const std::size_t more, read_full(segment, MutableBytes(page).subspan(known)));
         if (known + more < page_size) {
-            return Status(Kind::kCorrupt, what + " ends after " + std::to_string(address - begin + known + more) + " of " +
-                                              std::to_string(segment_size) + " bytes");
+            return Status(Kind::kCorrupt, what + " ends after " + std::to_string(address - begin + known + more) +
+                                              " of " + std::to_string(segment_size) + " bytes");
         }
         if (address != begin) {
             const auto parsed = parse_page_header(page);
@@ -197,7 +201,9 @@ Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::ui
             return {};
         }
         if (only_pending && !record_.active) return {};
-        if (read_page(page, address, *position, only_pending) == Next::kSegmentDone || address + page_size == begin + segment_size) return {};
+        if (read_page(page, address, *position, only_pending) == Next::kSegmentDone ||
+            address + page_size == begin + segment_size)
+            return {};
     }
 }
 
@@ -223,7 +229,8 @@ std::optional<std::size_t> RecordReader::enter_page(const PageHeader& header, bo
 RecordReader::Next RecordReader::read_page(ByteView page, Lsn address, std::size_t position, bool only_pending) {
     while (position < page.size()) {
         if (!record_.active && !begin_record(page, position, address)) return invalid();
-        const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(record_.total - record_.have, page.size() - position));
+        const auto piece =
+            static_cast<std::size_t>(std::min<std::uint64_t>(record_.total - record_.have, page.size() - position));
         take(page.subspan(position, piece));
         position += piece;
         if (record_.have < record_.total) break;
@@ -275,7 +282,8 @@ RecordReader::Next RecordReader::end_record(Lsn end) {
         event.end_lsn = end;
         event.xid = load_le<std::uint32_t>(header.data() + 4);
         const auto data = main_data(record.body);
-        const bool known = data && (rmgr == kRmgrXact ? read_transaction(*data, info, magic_, event) : read_xlog(*data, info, event));
+        const bool known =
+            data && (rmgr == kRmgrXact ? read_transaction(*data, info, magic_, event) : read_xlog(*data, info, event));
         if (known && visit_ && !visit_(event)) stopped_ = true;
     }
     // After a switch the rest of the segment is unused.

@@ -1,5 +1,6 @@
-// Walks the records of WAL segments as far as a restore needs them: commits and aborts with their time and transaction id, named restore points,
-// ends of checkpoints (whose time bounds idle stretches). Reads PostgreSQL 15 to 18 page and record headers; record CRCs are verified.
+// Walks the records of WAL segments as far as a restore needs them: commits and aborts with their time and transaction
+// id, named restore points, ends of checkpoints (whose time bounds idle stretches). Reads PostgreSQL 15 to 18 page and
+// record headers; record CRCs are verified.
 //
 // Memory: one page, and the record being read where it may be one of the above (everything else is only checksummed).
 // Used by one thread at a time.
@@ -18,13 +19,14 @@
 namespace forge::wal {
 
 struct WalEvent {
-    // kCommit and kAbort include the second phase of prepared transactions; the first phase is no event, as it does not end recovery.
+    // kCommit and kAbort include the second phase of prepared transactions; the first phase is no event, as it does not
+    // end recovery.
     enum class Type { kCommit, kAbort, kRestorePoint, kCheckpoint } type = Type::kCommit;
-    Lsn lsn = 0;        // start of the record
-    Lsn end_lsn = 0;    // just after it
-    Instant time;       // as recovery compares it (microseconds)
+    Lsn lsn = 0;      // start of the record
+    Lsn end_lsn = 0;  // just after it
+    Instant time;     // as recovery compares it (microseconds)
     std::uint32_t xid = 0;
-    std::string name;   // restore point
+    std::string name;  // restore point
 
     bool ends_transaction() const { return type == Type::kCommit || type == Type::kAbort; }
 };
@@ -36,8 +38,9 @@ public:
     // Called with start and end of every whole record, before `visit`; returns false to stop.
     void on_record(std::function<bool(Lsn start, Lsn end)> visit) { visit_record_ = std::move(visit); }
 
-    // Feeds one whole segment. Segments follow each other; after a jump the reader starts at the first record that begins in the segment.
-    // kCorrupt where page headers make no sense; the end of valid WAL (zeroed rest, bad CRC) ends the segment silently and sets at_end().
+    // Feeds one whole segment. Segments follow each other; after a jump the reader starts at the first record that
+    // begins in the segment. kCorrupt where page headers make no sense; the end of valid WAL (zeroed rest, bad CRC)
+    // ends the segment silently and sets at_end().
     Status feed(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size);
     // Like feed(), but only to the end of the record that began in the segment before.
     Status finish_record(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size);
@@ -54,14 +57,14 @@ private:
     // A record on its way, possibly over several pages.
     struct Record {
         bool active = false;
-        bool skip = false;           // began before the first segment fed: only its end is of interest
-        bool keep = true;            // may be an event (not known before its header is complete)
+        bool skip = false;  // began before the first segment fed: only its end is of interest
+        bool keep = true;   // may be an event (not known before its header is complete)
         Lsn start = 0;
         std::uint64_t total = 0;
         std::uint64_t have = 0;
-        std::uint32_t crc = 0;       // of the bytes after the header
+        std::uint32_t crc = 0;  // of the bytes after the header
         std::array<std::uint8_t, kRecordHeaderSize> header{};
-        Bytes body;                  // bytes after the header, if keep
+        Bytes body;  // bytes after the header, if keep
     };
     enum class Next { kContinue, kSegmentDone };
 

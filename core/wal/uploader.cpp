@@ -82,7 +82,7 @@ private:
     std::optional<layout::Segment> frontier_;  // the segment the server asked for last
     std::list<std::string> result_order_;      // oldest first
     std::map<std::string, bool> results_;      // stored in this epoch; true = ahead and not asked for yet
-    std::set<std::string> failed_ahead_;       // not tried again before the server asks or the store takes something else
+    std::set<std::string> failed_ahead_;  // not tried again before the server asks or the store takes something else
     std::deque<Answer> answers_;
     Counters counters_;
 
@@ -90,7 +90,9 @@ private:
     std::thread messenger_;
 };
 
-bool fits_in_memory(const UploaderOptions& options) { return packing_memory(options.segment_size) <= options.memory_limit; }
+bool fits_in_memory(const UploaderOptions& options) {
+    return packing_memory(options.segment_size) <= options.memory_limit;
+}
 
 // Of `wanted` jobs, those that may run at once within the memory limit.
 std::size_t job_limit(const UploaderOptions& options, int wanted) {
@@ -100,10 +102,13 @@ std::size_t job_limit(const UploaderOptions& options, int wanted) {
     return static_cast<std::size_t>(std::clamp<std::uint64_t>(options.memory_limit / each, 1, most));
 }
 
-ThreadedUploader::ThreadedUploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options, Logger& logger)
-    : repository_(std::move(repository)), options_(std::move(options)), logger_(logger), concurrency_(job_limit(options_, options_.concurrency)),
+ThreadedUploader::ThreadedUploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options,
+                                   Logger& logger)
+    : repository_(std::move(repository)), options_(std::move(options)), logger_(logger),
+      concurrency_(job_limit(options_, options_.concurrency)),
       buffer_limit_(fits_in_memory(options_) ? options_.segment_size : options_.memory_limit / 4) {
-    // One worker more than jobs may run ahead where memory allows, so that what the server waits for never waits for them.
+    // One worker more than jobs may run ahead where memory allows, so that what the server waits for never waits for
+    // them.
     const std::size_t count = job_limit(options_, options_.concurrency + 1);
     workers_.reserve(count);
     for (std::size_t i = 0; i < count; ++i) workers_.emplace_back([this] { work(); });
@@ -167,7 +172,8 @@ std::string ThreadedUploader::ready_file(const std::string& name) const {
     return options_.data_directory + "/pg_wal/archive_status/" + name + ".ready";
 }
 
-// Queues the successors of the segment asked for last, as far as they are ready without a gap: a few stat calls, no directory is read (D8).
+// Queues the successors of the segment asked for last, as far as they are ready without a gap: a few stat calls, no
+// directory is read (D8).
 void ThreadedUploader::plan_ahead() {
     if (!options_.upload_ahead || !frontier_ || stopping_) return;
     layout::Segment segment = *frontier_;
@@ -188,7 +194,9 @@ void ThreadedUploader::plan_ahead() {
 // What the server waits for may always run; what runs ahead, only within the concurrency.
 std::optional<std::string> ThreadedUploader::next_job() {
     if (queue_.empty()) return std::nullopt;
-    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const std::string& name) { return !jobs_[name].ahead || !jobs_[name].waiters.empty(); });
+    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const std::string& name) {
+        return !jobs_[name].ahead || !jobs_[name].waiters.empty();
+    });
     if (at == queue_.end() && running_ >= concurrency_) return std::nullopt;
     const auto chosen = at == queue_.end() ? queue_.begin() : at;
     std::string name = *chosen;
@@ -299,7 +307,8 @@ void ThreadedUploader::expire_waiters() {
                 ++at;
                 continue;
             }
-            answer(name, std::move(*at), Status(Kind::kTimeout, "WAL file " + quoted(name) + " was not stored in time; its upload goes on"));
+            answer(name, std::move(*at),
+                   Status(Kind::kTimeout, "WAL file " + quoted(name) + " was not stored in time; its upload goes on"));
             at = job.waiters.erase(at);
         }
     }
@@ -325,12 +334,13 @@ void ThreadedUploader::deliver() {
 
 }  // namespace
 
-std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options, Logger& logger) {
+std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options,
+                                        Logger& logger) {
     return std::make_unique<ThreadedUploader>(std::move(repository), std::move(options), logger);
 }
 
-Status push_wal_file(repository::Repository& repository, const std::string& name, const std::string& path, std::uint64_t segment_size,
-                     const store::CallContext& context) {
+Status push_wal_file(repository::Repository& repository, const std::string& name, const std::string& path,
+                     std::uint64_t segment_size, const store::CallContext& context) {
     PushRequest request;
     request.name = name;
     request.path = path;

@@ -1,5 +1,6 @@
-// Ships WAL files, several at a time (postgres-hooks 6). request() asks for the file the server wants now; while it is on its way the uploader
-// starts the successors whose ".ready" exists, so that most requests are answered at once. Results are remembered per epoch.
+// Ships WAL files, several at a time (postgres-hooks 6). request() asks for the file the server wants now; while it is
+// on its way the uploader starts the successors whose ".ready" exists, so that most requests are answered at once.
+// Results are remembered per epoch.
 //
 // request() is called by one thread at a time; everything else happens on the uploader's own threads.
 #pragma once
@@ -13,7 +14,7 @@
 namespace forge::wal {
 
 struct UploaderOptions {
-    std::string data_directory;        // absolute; files are <data_directory>/pg_wal/NAME
+    std::string data_directory;  // absolute; files are <data_directory>/pg_wal/NAME
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::uint64_t system_identifier = 0;  // of the server, checked against the segment's page header; 0 = do not check
     int concurrency = 2;
@@ -23,7 +24,7 @@ struct UploaderOptions {
 
 class Uploader {
 public:
-    virtual ~Uploader() = default;   // stops and joins; unfinished files are not in the store
+    virtual ~Uploader() = default;  // stops and joins; unfinished files are not in the store
     // Result of one file, reported once per request() through `done` (from one of the uploader's threads).
     using Done = std::function<void(const std::string& name, const Status& result)>;
     // Success = durable in the store with this content (stored now, or identical content found there).
@@ -38,7 +39,8 @@ public:
     virtual Counters counters() const = 0;
 };
 
-std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options, Logger& logger);
+std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options,
+                                        Logger& logger);
 
 // The same for one file without threads (`wal-push`).
 Status push_wal_file(repository::Repository& repository, const std::string& name, const std::string& path,
