@@ -1,0 +1,497 @@
+#include "core/backup/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <iterator>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "core/backup/control_file.h"
+#include "core/backup/manifest.h"
+#include "core/backup/packer.h"
+#include "core/backup/part_queue.h"
+#include "core/backup/scan.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+
+namespace forge::backup {
+namespace {
+
+constexpr std::string_view kControlMember = "/global/pg_control";
+constexpr std::string_view kLabelMember = "backup_label";
+constexpr std::string_view kMapMember = "tablespace_map";
+constexpr mode_t kPrivateFile = 0600;
+constexpr int kFirstWithManifestTwo = 17;
+constexpr std::size_t kListedCorruptPages = 100;
+constexpr std::uint64_t kMemoryOfWorker = 32ULL << 20;  // compressor, upload buffers and block buffers of one open part, generously
+constexpr milliseconds kCancelPoll{50};
+constexpr seconds kAbandonTime{20};
+
+Result<std::string> real_path(const std::string& path) {
+    std::array<char, PATH_MAX> buffer{};
+    if (::realpath(path.c_str(), buffer.data()) == nullptr)
+        return errno_status(errno, "could not access directory", path);
+    return std::string(buffer.data());
+}
+
+std::string host_name() {
+    std::array<char, 256> buffer{};
+    if (::gethostname(buffer.data(), buffer.size() - 1) != 0) return {};
+    return buffer.data();
+}
+
+std::string backup_name(const BackupStart& start) {
+    // On a standby the start point can be the very end of a segment that was replayed completely (walg-format 1.2).
+    const Lsn at = start.from_standby && start.start_lsn > 0 ? start.start_lsn - 1 : start.start_lsn;
+    const layout::Segment segment{start.timeline, layout::segment_number(at, start.segment_size)};
+    return layout::full_backup_name(layout::segment_name(segment, start.segment_size));
+}
+
+// A file that is written from memory.
+struct SmallFile {
+    std::string member;  // name in the tar
+    std::string_view content;
+    std::int64_t mtime_seconds = 0;
+};
+
+// Files still to copy of each root: the data directory, then the tablespaces.
+using FilesLeft = std::vector<std::atomic<std::uint32_t>>;
+
+// The first failure of several workers, and the word to the others to stop.
+class Failure {
+public:
+    explicit Failure(CancelToken& stop) : stop_(stop) {}
+    void report(Status status) {
+        if (status.ok()) return;
+        {
+            const std::lock_guard lock(mutex_);
+            if (first_.ok()) first_ = std::move(status);
+        }
+        stop_.cancel();
+    }
+    Status first() const {
+        const std::lock_guard lock(mutex_);
+        return first_;
+    }
+
+private:
+    CancelToken& stop_;
+    mutable std::mutex mutex_;
+    Status first_;
+};
+
+class Engine final : public BackupEngine {
+public:
+    Engine(std::shared_ptr<repository::Repository> repository, BackupStart start, ControlFile control, int major,
+           Progress& progress, const CancelToken& cancel, Logger& logger)
+        : repository_(std::move(repository)), start_(std::move(start)), major_(major), progress_(progress),
+          cancel_(cancel), logger_(logger), name_(backup_name(start_)),
+          method_(repository_->settings().backup_compression),
+          disk_limit_(repository_->settings().disk_rate_limit) {
+        system_identifier_ = control.system_identifier;
+        sources_.data_directory = start_.data_directory;
+        sources_.tablespaces = start_.tablespaces;
+        sources_.version_directory = tablespace_version_directory(major, control);
+        sources_.major_version = major;
+        context_.reset(new PackContext{*repository_, name_, method_, repository_->settings().part_size_limit, sources_,
+                                       start_.start_lsn, pages_have_checksums(control), control.relation_segment_blocks,
+                                       disk_limit_, progress_, stop_, logger_});
+    }
+    ~Engine() override { abandon(); }
+
+    const std::string& name() const override { return name_; }
+    // The name is free: nothing is in its place but what a failed backup left behind.
+    Status prepare();
+    Status copy_files() override;
+    Result<BackupReport> finish(const BackupStop& stop) override;
+    void abandon() override;
+
+private:
+    bool pages_have_checksums(const ControlFile& control) const {
+        return start_.verify_checksums && control.checksum_version != 0 && control.block_size == kPageSize;
+    }
+    store::CallContext call() const {
+        store::CallContext context;
+        context.cancel = &cancel_;
+        return context;
+    }
+    std::string folder() const { return std::string(layout::kBackupsFolder) + name_ + "/"; }
+
+    Status remove_objects(const store::CallContext& context);
+    Status run_workers(std::vector<ScanEntry> entries);
+    bool start_worker(std::vector<std::thread>& threads, Packer& packer, std::vector<ScanEntry> headers,
+                      PartQueue& queue, FilesLeft& left);
+    void work(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
+    Status pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
+    void wait_for_workers();
+    void collect(Packer& packer);
+    Status copy_control_file();
+    Status write_part(const std::string& file_name, const std::vector<SmallFile>& files);
+    Status write_label(const BackupStop& stop);
+    Status write_manifest_object(const BackupStop& stop);
+    Status write_metadata(const layout::Sentinel& sentinel);
+    Status write_sentinel(const layout::Sentinel& sentinel);
+    layout::Sentinel make_sentinel(const BackupStop& stop) const;
+    layout::FilesMetadata make_files_metadata() const;
+    BackupReport make_report(const layout::Sentinel& sentinel) const;
+
+    std::shared_ptr<repository::Repository> repository_;
+    BackupStart start_;
+    int major_;
+    Progress& progress_;
+    const CancelToken& cancel_;
+    Logger& logger_;
+    std::string name_;
+    codec::Method method_;
+    RateLimiter disk_limit_;
+    CancelToken stop_;  // of the workers: set when the caller cancels or one of them fails
+    ScanOptions sources_;
+    std::unique_ptr<PackContext> context_;
+
+    std::uint64_t system_identifier_ = 0;
+    std::uint64_t catalog_size_ = 0;
+    std::uint64_t packed_size_ = 0;
+    std::vector<PackedMember> members_;      // part = index in parts_
+    std::vector<ManifestPart> parts_;        // part_001…, then pg_control, then the label
+    std::vector<ManifestFile> extra_files_;  // pg_control, label and map, which are in no part of members_
+    Failure failure_{stop_};
+    std::mutex running_mutex_;
+    std::condition_variable running_changed_;
+    int running_ = 0;
+    bool copied_ = false;
+    bool sentinel_attempted_ = false;
+    bool ended_ = true;  // nothing to clean up
+};
+
+Status Engine::prepare() {
+    const auto sentinel = repository_->store().head(layout::sentinel_key(name_), call());
+    if (sentinel.ok())
+        return Status(Kind::kAlreadyExists, "backup " + quoted(name_) + " already exists",
+                      "Start the backup again after the next checkpoint; a standby gets a new start point only then.");
+    if (!sentinel.status().is(Kind::kNotFound)) return sentinel.status();
+    FORGE_TRY(remove_objects(call()));
+    ended_ = false;
+    return {};
+}
+
+Status Engine::remove_objects(const store::CallContext& context) {
+    FORGE_ASSIGN(const auto objects, store::list_all(repository_->store(), folder(), context));
+    std::vector<std::string> keys;
+    for (const store::ObjectInfo& object : objects) keys.push_back(object.key);
+    if (!keys.empty()) FORGE_TRY(repository_->store().remove(keys, context));
+    return {};
+}
+
+Status Engine::copy_files() {
+    auto scan = scan_data_directory(sources_, cancel_, logger_);
+    if (!scan.ok()) return scan.status();
+    catalog_size_ = scan->catalog_size;
+    progress_.files_total = scan->files;
+    progress_.bytes_total = scan->file_bytes;
+    FORGE_TRY(run_workers(std::move(scan->entries)));
+    FORGE_TRY(copy_control_file());
+    copied_ = true;
+    return {};
+}
+
+Status Engine::run_workers(std::vector<ScanEntry> entries) {
+    const auto first_file = std::stable_partition(entries.begin(), entries.end(), [](const ScanEntry& entry) {
+        return entry.type != ScanEntry::Type::kFile;
+    });
+    PartQueue queue({std::make_move_iterator(first_file), std::make_move_iterator(entries.end())});
+    entries.erase(first_file, entries.end());
+    FilesLeft left(sources_.tablespaces.size() + 1);
+    queue.visit([&](const ScanEntry& file) { ++left[file.root]; });
+    for (const auto& count : left)
+        if (count == 0) ++progress_.tablespaces_done;
+
+    const settings::Settings& settings = repository_->settings();
+    const std::uint64_t affordable = std::max<std::uint64_t>(1, settings.memory_limit / kMemoryOfWorker);
+    const auto count = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::max(1, settings.upload_concurrency)), 1,
+                                                 affordable);
+    context_->last_part_number = 1;
+    std::vector<std::unique_ptr<Packer>> packers;
+    std::vector<std::thread> threads;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        packers.push_back(std::make_unique<Packer>(*context_, i == 0 ? 1 : 0));
+        // The first part begins with the directories, so that a reader who goes through the parts in order finds them made.
+        std::vector<ScanEntry> headers;
+        if (i == 0) headers = std::move(entries);
+        if (!start_worker(threads, *packers.back(), std::move(headers), queue, left)) break;
+    }
+    if (threads.empty()) return Status(Kind::kExhausted, "could not start a thread");
+    wait_for_workers();
+    for (std::thread& thread : threads) thread.join();
+    FORGE_TRY(cancel_.check());
+    FORGE_TRY(failure_.first());
+    for (const auto& packer : packers) collect(*packer);
+    return {};
+}
+
+// False when the system has no more threads to give; those that run do the work.
+bool Engine::start_worker(std::vector<std::thread>& threads, Packer& packer, std::vector<ScanEntry> headers,
+                          PartQueue& queue, FilesLeft& left) {
+    {
+        const std::lock_guard lock(running_mutex_);
+        ++running_;
+    }
+    try {
+        threads.emplace_back(&Engine::work, this, std::ref(packer), std::move(headers), std::ref(queue),
+                             std::ref(left));
+        return true;
+    } catch (const std::system_error&) {
+        const std::lock_guard lock(running_mutex_);
+        --running_;
+        return false;
+    }
+}
+
+void Engine::work(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left) {
+    try {
+        failure_.report(pack_all(packer, std::move(headers), queue, left));
+    } catch (const std::bad_alloc&) {
+        failure_.report(Status(Kind::kExhausted, "out of memory"));
+    } catch (const std::exception& error) {
+        failure_.report(Status(Kind::kInternal, std::string("a worker of the backup failed: ") + error.what()));
+    }
+    const std::lock_guard lock(running_mutex_);
+    --running_;
+    running_changed_.notify_all();
+}
+
+Status Engine::pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left) {
+    for (ScanEntry& header : headers) FORGE_TRY(packer.add_header(std::move(header)));
+    ScanEntry file;
+    while (queue.next(file)) {
+        FORGE_TRY(stop_.check());
+        const std::size_t root = file.root;
+        FORGE_TRY(packer.add_file(std::move(file)));
+        ++progress_.files_done;
+        if (--left[root] == 0) ++progress_.tablespaces_done;
+    }
+    return packer.close();
+}
+
+// Passes the caller's cancellation on to the workers.
+void Engine::wait_for_workers() {
+    std::unique_lock lock(running_mutex_);
+    while (!running_changed_.wait_for(lock, kCancelPoll, [this] { return running_ == 0; }))
+        if (cancel_.cancelled()) stop_.cancel();
+}
+
+void Engine::collect(Packer& packer) {
+    const auto offset = static_cast<std::uint32_t>(parts_.size());
+    std::move(packer.parts().begin(), packer.parts().end(), std::back_inserter(parts_));
+    for (PackedMember& member : packer.members()) {
+        member.part += offset;
+        packed_size_ += member.size;
+        members_.push_back(std::move(member));
+    }
+}
+
+Status Engine::copy_control_file() {
+    FORGE_ASSIGN(const ControlFile control, read_control_file(start_.data_directory));
+    if (control.system_identifier != system_identifier_)
+        return Status(Kind::kInvalid, "the data directory was replaced by another cluster during the backup");
+    if (start_.from_standby && control.timeline != start_.timeline)
+        return Status(Kind::kInvalid,
+                      "timeline changed from " + std::to_string(start_.timeline) + " to " +
+                          std::to_string(control.timeline) + " during the backup",
+                      "Start the backup again.");
+    const std::string_view content = as_text(control.raw);
+    const std::int64_t now = SystemClock().now().seconds();
+    FORGE_TRY(write_part(layout::pg_control_part_name(method_), {{std::string(kControlMember), content, now}}));
+    return {};
+}
+
+Status Engine::write_part(const std::string& file_name, const std::vector<SmallFile>& files) {
+    FORGE_ASSIGN(auto part, PartWriter::open(*context_, file_name, cancel_));
+    for (const SmallFile& file : files) {
+        TarMember member;
+        member.name = file.member;
+        member.size = file.content.size();
+        member.mode = kPrivateFile;
+        member.mtime_seconds = file.member.starts_with('/') ? file.mtime_seconds : 0;
+        FORGE_TRY(part->tar().begin(member));
+        FORGE_TRY(part->tar().write(as_bytes(file.content)));
+        packed_size_ += file.content.size();
+        ManifestFile record;
+        record.path = file.member.starts_with('/') ? file.member.substr(1) : file.member;
+        record.size = file.content.size();
+        record.mtime_seconds = file.mtime_seconds;
+        record.sha256 = sha256(as_bytes(file.content));
+        extra_files_.push_back(std::move(record));
+    }
+    FORGE_ASSIGN(ManifestPart record, part->finish());
+    parts_.push_back(std::move(record));
+    return {};
+}
+
+Status Engine::write_label(const BackupStop& stop) {
+    const std::int64_t now = SystemClock().now().seconds();
+    return write_part(layout::label_part_name(method_), {{std::string(kMapMember), stop.tablespace_map, now},
+                                                         {std::string(kLabelMember), stop.backup_label, now}});
+}
+
+Status Engine::write_manifest_object(const BackupStop& stop) {
+    Manifest manifest;
+    manifest.backup = name_;
+    manifest.parts = parts_;
+    manifest.files.timeline = start_.timeline;
+    manifest.files.start_lsn = start_.start_lsn;
+    manifest.files.finish_lsn = stop.finish_lsn;
+    manifest.files.system_identifier = system_identifier_;
+    manifest.files.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
+    for (const PackedMember& member : members_)
+        if (member.is_file)
+            manifest.files.files.push_back(
+                {member.name.substr(1), member.size, member.mtime.seconds(), member.sha256});
+    manifest.files.files.insert(manifest.files.files.end(), extra_files_.begin(), extra_files_.end());
+    std::uint64_t stored = 0;
+    FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call(), &stored));
+    FORGE_TRY(write_manifest(manifest, *sink));
+    return sink->finish();
+}
+
+layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
+    layout::Sentinel sentinel;
+    sentinel.start_lsn = start_.start_lsn;
+    sentinel.finish_lsn = stop.finish_lsn;
+    sentinel.pg_version = start_.pg_version;
+    sentinel.system_identifier = system_identifier_;
+    sentinel.uncompressed_size = packed_size_;
+    for (const ManifestPart& part : parts_) sentinel.compressed_size += part.stored_size;
+    sentinel.data_catalog_size = catalog_size_;
+    if (!start_.tablespaces.empty()) sentinel.base_prefix = start_.data_directory;
+    sentinel.tablespaces = start_.tablespaces;
+    sentinel.user_data = start_.user_data;
+    sentinel.start_time = start_.start_time;
+    sentinel.finish_time = SystemClock().now();
+    sentinel.hostname = host_name();
+    sentinel.data_dir = start_.data_directory;
+    sentinel.is_permanent = start_.permanent;
+    return sentinel;
+}
+
+layout::FilesMetadata Engine::make_files_metadata() const {
+    layout::FilesMetadata metadata;
+    for (const ManifestPart& part : parts_)
+        if (!layout::is_pg_control_part(part.name)) metadata.tar_file_sets.push_back({part.name, {}});
+    for (const PackedMember& member : members_) {
+        layout::FileEntry entry;
+        entry.mtime = member.mtime;
+        entry.corrupt_count = member.bad_count;
+        entry.corrupt_blocks = member.bad_blocks;
+        metadata.files.emplace(member.name, std::move(entry));
+        metadata.tar_file_sets[member.part].second.push_back(member.name);
+    }
+    metadata.tar_file_sets.back().second = {std::string(kMapMember), std::string(kLabelMember)};
+    return metadata;
+}
+
+BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
+    BackupReport report;
+    report.name = name_;
+    report.uncompressed = sentinel.uncompressed_size;
+    report.compressed = sentinel.compressed_size;
+    report.parts = static_cast<int>(parts_.size());
+    for (const PackedMember& member : members_) {
+        if (member.is_file) ++report.files;
+        report.corrupt_pages += member.bad_count;
+        for (const std::uint32_t block : member.bad_blocks)
+            if (report.corrupt_files.size() < kListedCorruptPages)
+                report.corrupt_files.push_back(member.name.substr(1) + ": block " + std::to_string(block));
+    }
+    return report;
+}
+
+Status Engine::write_metadata(const layout::Sentinel& sentinel) {
+    store::ObjectStore& store = repository_->store();
+    FORGE_TRY(store.put(layout::metadata_key(name_), as_bytes(layout::metadata_json(sentinel)), call()));
+    const std::string files = layout::files_metadata_json(make_files_metadata());
+    return store.put(layout::files_metadata_key(name_), as_bytes(files), call());
+}
+
+// From here on the backup exists. When the answer got lost, what is there now tells whether we wrote it.
+Status Engine::write_sentinel(const layout::Sentinel& sentinel) {
+    const std::string json = layout::sentinel_json(sentinel);
+    const std::string key = layout::sentinel_key(name_);
+    store::ObjectStore& store = repository_->store();
+    sentinel_attempted_ = true;
+    const auto outcome = store.put_if_absent(key, as_bytes(json), call());
+    if (outcome.ok() && *outcome == store::PutOutcome::kStored) return {};
+    if (auto source = store.get(key, std::nullopt, call()); source.ok()) {
+        const auto there = read_all_text(**source, json.size() + 1);
+        if (there.ok() && *there == json) return {};
+    }
+    if (!outcome.ok()) return outcome.status();
+    return Status(Kind::kAlreadyExists, "backup " + quoted(name_) + " was made by somebody else meanwhile",
+                  "Do not let two servers make backups of one cluster at the same time.");
+}
+
+Result<BackupReport> Engine::finish(const BackupStop& stop) {
+    if (!copied_ || ended_) return Status(Kind::kInternal, "the files of the backup were not copied");
+    FORGE_TRY(write_label(stop));
+    FORGE_TRY(write_manifest_object(stop));
+    const layout::Sentinel sentinel = make_sentinel(stop);
+    FORGE_TRY(write_metadata(sentinel));
+    FORGE_TRY(write_sentinel(sentinel));
+    ended_ = true;
+    return make_report(sentinel);
+}
+
+void Engine::abandon() {
+    if (ended_) return;
+    ended_ = true;
+    store::CallContext context;
+    context.deadline = Deadline::after(kAbandonTime);
+    context.max_attempts = 2;
+    if (sentinel_attempted_) {
+        const auto sentinel = repository_->store().head(layout::sentinel_key(name_), context);
+        if (!sentinel.status().is(Kind::kNotFound)) return;  // it may be complete, or another's
+    }
+    const Status removed = remove_objects(context);
+    if (!removed.ok())
+        logger_.warning("could not remove what was stored of the unfinished backup " + quoted(name_) + ": " +
+                        removed.to_string());
+}
+
+Status check_start(BackupStart& start) {
+    FORGE_ASSIGN(start.data_directory, real_path(start.data_directory));
+    for (const char* name : {"PG_VERSION", "global/pg_control"})
+        if (!path_exists(join_path(start.data_directory, name)))
+            return Status(Kind::kInvalid,
+                          "directory " + quoted(start.data_directory) + " is not a data directory: it has no file " +
+                              quoted(name));
+    if (!layout::is_valid_segment_size(start.segment_size))
+        return Status(Kind::kInvalid, "WAL segment size " + std::to_string(start.segment_size) + " is not valid");
+    if (start.timeline == 0 || start.start_lsn == 0)
+        return Status(Kind::kInvalid, "the start point of the backup is not known");
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BackupEngine>> begin_backup(std::shared_ptr<repository::Repository> repository,
+                                                   BackupStart start, Progress& progress, const CancelToken& cancel,
+                                                   Logger& logger) {
+    FORGE_TRY(check_start(start));
+    FORGE_ASSIGN(const int major, read_major_version(start.data_directory));
+    FORGE_ASSIGN(ControlFile control, read_control_file(start.data_directory));
+    if (control.segment_size != start.segment_size)
+        return Status(Kind::kInvalid, "the cluster has WAL segments of " + std::to_string(control.segment_size) +
+                                          " bytes, not of " + std::to_string(start.segment_size));
+    auto engine = std::make_unique<Engine>(std::move(repository), std::move(start), std::move(control), major, progress,
+                                           cancel, logger);
+    FORGE_TRY(engine->prepare());
+    return std::unique_ptr<BackupEngine>(std::move(engine));
+}
+
+}  // namespace forge::backup

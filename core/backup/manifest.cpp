@@ -1,0 +1,191 @@
+#include "core/backup/manifest.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/base/text.h"
+#include "core/layout/names.h"
+
+namespace forge::backup {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kFileName = "forge_manifest.json";
+constexpr int kVersion = 1;
+constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
+
+// Text of a JSON string with its quotes.
+std::string json_text(std::string_view text) {
+    return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Status put(Sink& sink, std::string_view text) {
+    return sink.write(as_bytes(text));
+}
+
+// "2026-11-22 09:17:34 GMT", as the server's manifests.
+std::string manifest_time(std::int64_t at) {
+    std::string text = format_rfc3339(Instant::from_seconds(at), 0);
+    std::replace(text.begin(), text.end(), 'T', ' ');
+    if (text.ends_with('Z')) text.replace(text.size() - 1, 1, " GMT");
+    return text;
+}
+
+// Escapes what passes as the inside of a JSON string.
+class JsonStringSink final : public Sink {
+public:
+    explicit JsonStringSink(Sink& next) : next_(next) {}
+    Status write(ByteView data) override {
+        const std::string text = json_text(as_text(data));
+        return put(next_, std::string_view(text).substr(1, text.size() - 2));
+    }
+    Status finish() override { return {}; }
+
+private:
+    Sink& next_;
+};
+
+std::string file_line(const ManifestFile& file) {
+    return "{ \"Path\": " + json_text(file.path) + ", \"Size\": " + std::to_string(file.size) +
+           ", \"Last-Modified\": \"" + manifest_time(file.mtime_seconds) +
+           "\", \"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" + to_hex(file.sha256) + "\" }";
+}
+
+Status write_body(const FileManifest& manifest, Sink& sink) {
+    FORGE_TRY(put(sink, "{ \"PostgreSQL-Backup-Manifest-Version\": " + std::to_string(manifest.version) + ",\n"));
+    if (manifest.version >= 2)
+        FORGE_TRY(put(sink, "\"System-Identifier\": " + std::to_string(manifest.system_identifier) + ",\n"));
+    FORGE_TRY(put(sink, "\"Files\": ["));
+    bool first = true;
+    for (const ManifestFile& file : manifest.files) {
+        FORGE_TRY(put(sink, (first ? "\n" : ",\n") + file_line(file)));
+        first = false;
+    }
+    FORGE_TRY(put(sink, "\n],\n\"WAL-Ranges\": [\n"));
+    FORGE_TRY(put(sink, "{ \"Timeline\": " + std::to_string(manifest.timeline) + ", \"Start-LSN\": \"" +
+                            format_lsn(manifest.start_lsn) + "\", \"End-LSN\": \"" + format_lsn(manifest.finish_lsn) +
+                            "\" }\n],\n"));
+    return {};
+}
+
+Result<Digest> parse_digest(const std::string& text) {
+    const auto bytes = from_hex(text);
+    Digest digest{};
+    if (!bytes || bytes->size() != digest.size()) return Status(Kind::kCorrupt, forge::quoted(text) + " is not a SHA-256");
+    std::copy(bytes->begin(), bytes->end(), digest.begin());
+    return digest;
+}
+
+// The checksum covers everything before its own line.
+Status check_text(const std::string& text, const json& document) {
+    const std::size_t at = text.rfind(kChecksumMember);
+    if (at == std::string::npos) return Status(Kind::kCorrupt, "the list of files has no checksum");
+    if (to_hex(sha256(as_bytes(std::string_view(text).substr(0, at)))) !=
+        document.at("Manifest-Checksum").get<std::string>())
+        return Status(Kind::kCorrupt, "the list of files does not match its checksum");
+    return {};
+}
+
+Result<Lsn> lsn_member(const json& object, const char* name) {
+    const auto lsn = parse_lsn(object.at(name).get<std::string>());
+    if (!lsn) return Status(Kind::kCorrupt, std::string(name) + " is not an LSN");
+    return *lsn;
+}
+
+Result<FileManifest> parse_file_manifest(const std::string& text) {
+    const json document = json::parse(text);
+    FORGE_TRY(check_text(text, document));
+    FileManifest manifest;
+    manifest.version = document.at("PostgreSQL-Backup-Manifest-Version").get<int>();
+    if (document.contains("System-Identifier"))
+        manifest.system_identifier = document.at("System-Identifier").get<std::uint64_t>();
+    for (const json& member : document.at("Files")) {
+        ManifestFile file;
+        file.path = member.at("Path").get<std::string>();
+        file.size = member.at("Size").get<std::uint64_t>();
+        FORGE_ASSIGN(const Instant modified, parse_time([&] {
+                         std::string time = member.at("Last-Modified").get<std::string>();
+                         if (time.ends_with(" GMT")) time.replace(time.size() - 4, 4, "Z");
+                         return time;
+                     }()));
+        file.mtime_seconds = modified.seconds();
+        FORGE_ASSIGN(file.sha256, parse_digest(member.at("Checksum").get<std::string>()));
+        manifest.files.push_back(std::move(file));
+    }
+    const json& range = document.at("WAL-Ranges").at(0);
+    manifest.timeline = range.at("Timeline").get<Timeline>();
+    FORGE_ASSIGN(manifest.start_lsn, lsn_member(range, "Start-LSN"));
+    FORGE_ASSIGN(manifest.finish_lsn, lsn_member(range, "End-LSN"));
+    return manifest;
+}
+
+Result<Manifest> parse_document(std::string_view text) {
+    const json document = json::parse(text);
+    if (const int version = document.at("version").get<int>(); version != kVersion)
+        return Status(Kind::kInvalid, "the manifest has version " + std::to_string(version),
+                      "Restore with a forge_backup at least as new as the one that made the backup.");
+    Manifest manifest;
+    manifest.backup = document.at("backup").get<std::string>();
+    for (const json& member : document.at("parts")) {
+        ManifestPart part;
+        part.name = member.at("name").get<std::string>();
+        part.stored_size = member.at("stored_size").get<std::uint64_t>();
+        part.plain_size = member.at("plain_size").get<std::uint64_t>();
+        FORGE_ASSIGN(part.sha256, parse_digest(member.at("sha256").get<std::string>()));
+        manifest.parts.push_back(std::move(part));
+    }
+    FORGE_ASSIGN(manifest.files, parse_file_manifest(document.at("backup_manifest").get_ref<const std::string&>()));
+    return manifest;
+}
+
+}  // namespace
+
+std::string manifest_key(std::string_view backup_name, codec::Method method) {
+    std::string key(layout::kBackupsFolder);
+    key.append(backup_name).append("/").append(kFileName);
+    const std::string_view extension = codec::extension(method);
+    if (!extension.empty()) key.append(".").append(extension);
+    return key;
+}
+
+std::optional<codec::Method> manifest_method(std::string_view file_name) {
+    if (file_name == kFileName) return codec::Method::kNone;
+    if (!file_name.starts_with(kFileName) || file_name[kFileName.size()] != '.') return std::nullopt;
+    return codec::method_from_extension(file_name.substr(kFileName.size() + 1));
+}
+
+Status write_file_manifest(const FileManifest& manifest, Sink& sink) {
+    StreamDigest digest;
+    DigestSink body(std::make_unique<ForwardSink>(sink), digest);
+    FORGE_TRY(write_body(manifest, body));
+    return put(sink, std::string(kChecksumMember) + ": \"" + to_hex(digest.hash.finish()) + "\"}\n");
+}
+
+Status write_manifest(const Manifest& manifest, Sink& sink) {
+    FORGE_TRY(put(sink, "{\"version\":" + std::to_string(kVersion) + ",\"backup\":" + json_text(manifest.backup) +
+                            ",\"parts\":["));
+    bool first = true;
+    for (const ManifestPart& part : manifest.parts) {
+        FORGE_TRY(put(sink, std::string(first ? "" : ",") + "{\"name\":" + json_text(part.name) +
+                                ",\"stored_size\":" + std::to_string(part.stored_size) + ",\"plain_size\":" +
+                                std::to_string(part.plain_size) + ",\"sha256\":\"" + to_hex(part.sha256) + "\"}"));
+        first = false;
+    }
+    FORGE_TRY(put(sink, "],\"backup_manifest\":\""));
+    JsonStringSink text(sink);
+    FORGE_TRY(write_file_manifest(manifest.files, text));
+    return put(sink, "\"}");
+}
+
+Result<Manifest> parse_manifest(std::string_view text) {
+    try {
+        auto manifest = parse_document(text);
+        if (manifest.ok() || manifest.status().is(Kind::kInvalid)) return manifest;
+        return manifest.status().with_kind(Kind::kCorrupt);
+    } catch (const json::exception& error) {
+        return Status(Kind::kCorrupt, std::string("the manifest is damaged: ") + error.what());
+    }
+}
+
+}  // namespace forge::backup

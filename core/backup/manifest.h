@@ -1,0 +1,53 @@
+// Our own object in each backup's folder (never in tar_partitions/): every part with size and digest, and the list of files in the form that
+// the server's pg_verifybackup accepts (backup_manifest). Compressed and encrypted like a part.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/backup/sha256.h"
+#include "core/base/lsn.h"
+#include "core/base/status.h"
+#include "core/base/time.h"
+#include "core/codec/codec.h"
+
+namespace forge::backup {
+
+struct ManifestFile {
+    std::string path;  // relative to the data directory, without leading slash
+    std::uint64_t size = 0;
+    std::int64_t mtime_seconds = 0;
+    Digest sha256{};
+};
+struct ManifestPart {
+    std::string name;  // "part_001.tar.zst"
+    std::uint64_t stored_size = 0;
+    std::uint64_t plain_size = 0;  // of the tar stream
+    Digest sha256{};               // of the tar stream
+};
+// The content of backup_manifest.
+struct FileManifest {
+    std::vector<ManifestFile> files;
+    Timeline timeline = 0;
+    Lsn start_lsn = 0, finish_lsn = 0;
+    std::uint64_t system_identifier = 0;
+    int version = 1;  // 2 from PostgreSQL 17 on: with the system identifier
+};
+struct Manifest {
+    std::string backup;
+    std::vector<ManifestPart> parts;
+    FileManifest files;
+};
+
+// "basebackups_005/<name>/forge_manifest.json" + extension.
+std::string manifest_key(std::string_view backup_name, codec::Method method);
+// Method of an object in the backup's folder by its file name; nothing when it is no manifest.
+std::optional<codec::Method> manifest_method(std::string_view file_name);
+
+// Both stream what they write and do not finish the sink.
+Status write_file_manifest(const FileManifest& manifest, Sink& sink);
+Status write_manifest(const Manifest& manifest, Sink& sink);
+// kCorrupt for anything that is not what write_manifest() writes; unknown members are ignored.
+Result<Manifest> parse_manifest(std::string_view json);
+
+}  // namespace forge::backup

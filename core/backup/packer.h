@@ -1,0 +1,98 @@
+// Packs files into tar parts and streams these into the store. One packer belongs to one thread; what all packers of a backup share is in
+// PackContext.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backup/engine.h"
+#include "core/backup/manifest.h"
+#include "core/backup/page_check.h"
+#include "core/backup/scan.h"
+#include "core/backup/tar_writer.h"
+#include "core/base/rate_limiter.h"
+
+namespace forge::backup {
+
+struct PackContext {
+    repository::Repository& repository;
+    std::string backup_name;
+    codec::Method method;
+    std::uint64_t part_size_limit;  // bytes of content after which a part is closed
+    const ScanOptions& sources;
+    Lsn start_lsn;
+    bool verify_pages;
+    std::uint32_t relation_segment_blocks;
+    RateLimiter& disk_limit;
+    Progress& progress;
+    const CancelToken& stop;
+    Logger& logger;
+    std::atomic<int> last_part_number{0};
+};
+
+// What went into a part.
+struct PackedMember {
+    std::string name;
+    Instant mtime;
+    std::uint64_t size = 0;
+    Digest sha256{};
+    std::uint64_t bad_count = 0;
+    std::vector<std::uint32_t> bad_blocks;
+    std::uint32_t part = 0;  // index in Packer::parts()
+    bool is_file = false;
+};
+
+// One tar object on its way into the store.
+class PartWriter {
+public:
+    // `cancel` stops the upload; it outlives the part.
+    static Result<std::unique_ptr<PartWriter>> open(PackContext& context, const std::string& file_name,
+                                                    const CancelToken& cancel);
+    TarWriter& tar() { return *tar_; }
+    // Adds what was stored since the last call to the progress.
+    void report_stored();
+    // Makes the object durable.
+    Result<ManifestPart> finish();
+
+private:
+    PartWriter(PackContext& context, std::string file_name) : context_(context), file_name_(std::move(file_name)) {}
+
+    PackContext& context_;
+    std::string file_name_;
+    std::uint64_t stored_ = 0, reported_ = 0;
+    StreamDigest digest_;
+    std::unique_ptr<TarWriter> tar_;  // last: it is destroyed first
+};
+
+class Packer {
+public:
+    // `first_number`: of its first part; 0 = the next free one when it is opened.
+    explicit Packer(PackContext& context, int first_number = 0) : context_(context), next_number_(first_number) {}
+    // A directory or symbolic link.
+    Status add_header(ScanEntry entry);
+    // A file; skipped silently when it is gone.
+    Status add_file(ScanEntry entry);
+    // Ends the part that is open, if any.
+    Status close();
+
+    std::vector<PackedMember>& members() { return members_; }
+    std::vector<ManifestPart>& parts() { return parts_; }
+
+private:
+    Status ensure_part();
+    Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member, PageChecker* checker);
+    void report_bad_pages(const ScanEntry& entry, const PackedMember& member);
+
+    PackContext& context_;
+    int next_number_;
+    std::unique_ptr<PartWriter> part_;
+    std::uint64_t part_bytes_ = 0;
+    std::vector<PackedMember> members_;
+    std::vector<ManifestPart> parts_;  // closed ones
+    OwnerNames owners_;
+    Bytes buffer_;
+};
+
+}  // namespace forge::backup
