@@ -1,9 +1,10 @@
-// Our place in a store: objects compressed and encrypted by the settings, found again whatever method wrote them; the list of backups and
-// of WAL. What WAL, backup, restore and the CLI share.
+// Our place in a store: objects compressed and encrypted by the settings, found again whatever method wrote them; the
+// list of backups and of WAL. What WAL, backup, restore and the CLI share.
 //
 // Thread-safe like the store under it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,19 +16,22 @@
 
 namespace forge::repository {
 
+inline constexpr std::string_view kLatest = "LATEST";
+
 struct BackupEntry {
     std::string name;
-    Instant modified;                     // of the sentinel object
-    std::string start_segment;            // 24 digits
-    layout::Sentinel sentinel;            // metadata.json merged over the sentinel where it says more (permanence)
-    std::string problem;                  // why it cannot be read ("metadata.json: …"), empty when fine
-    Timeline timeline() const;            // of the name
+    Instant modified;           // of the sentinel object
+    std::string start_segment;  // 24 digits
+    layout::Sentinel sentinel;  // metadata.json merged over the sentinel where it says more (permanence)
+    bool readable = true;       // false: the sentinel itself is damaged, there is nothing to restore by
+    std::string problem;        // what is wrong ("metadata.json: …"), empty when fine
+    Timeline timeline() const;  // of the name
 };
 
 // What wal_005/ holds, names without extension.
 struct WalListing {
-    std::vector<std::string> segments;    // sorted
-    std::vector<std::string> histories;   // "00000002.history"
+    std::vector<std::string> segments;   // sorted
+    std::vector<std::string> histories;  // "00000002.history"
     std::vector<std::string> partials;
     std::vector<std::string> backup_histories;
 };
@@ -42,16 +46,20 @@ public:
     store::ObjectStore& store() { return *store_; }
     const settings::Settings& settings() const { return settings_; }
 
-    // Writer of a compressed, encrypted object of unknown size: push plain bytes, finish() makes it durable. `stored` (if not null) counts
-    // the bytes sent to the store; it must outlive the sink.
-    Result<std::unique_ptr<Sink>> create(const std::string& key, codec::Method method, const store::CallContext& context,
-                                         std::uint64_t* stored = nullptr);
-    // Plain bytes of an object; `method` by its name. Integrity of compression and encryption is checked to the end of stream.
-    Result<std::unique_ptr<Source>> open_object(const std::string& key, codec::Method method, const store::CallContext& context);
+    // Writer of a compressed, encrypted object of unknown size: push plain bytes, finish() makes it durable. `stored`
+    // (if not null) counts the bytes sent to the store; it must outlive the sink.
+    Result<std::unique_ptr<Sink>> create(const std::string& key, codec::Method method,
+                                         const store::CallContext& context, std::uint64_t* stored = nullptr);
+    // Plain bytes of an object; `method` by its name. Integrity of compression and encryption is checked to the end of
+    // stream.
+    Result<std::unique_ptr<Source>> open_object(const std::string& key, codec::Method method,
+                                                const store::CallContext& context);
 
-    // All backups with a sentinel, oldest first by modification time (WAL-G's order); damaged ones are listed with their problem.
+    // All backups with a sentinel, oldest first by modification time (WAL-G's order); damaged ones are listed with
+    // their problem.
     Result<std::vector<BackupEntry>> list_backups(const store::CallContext& context);
-    // `name` or LATEST (newest start time). kInvalid "backup … does not exist" with a hint listing what does.
+    // `name` or LATEST (newest start time among those with a readable sentinel; WAL-G goes by the sentinel's
+    // modification time). kInvalid "backup … does not exist" with a hint listing what does.
     Result<BackupEntry> find_backup(const std::string& name, const store::CallContext& context);
     Result<WalListing> list_wal(const store::CallContext& context);
     Result<layout::FilesMetadata> files_metadata(const std::string& backup_name, const store::CallContext& context);
@@ -63,8 +71,12 @@ public:
     Result<std::string> read_wal_text(const std::string& name, const store::CallContext& context);
 
 private:
+    Result<BackupEntry> latest_backup(const store::CallContext& context);
+    std::vector<codec::Method> methods_to_try() const;
+
     std::shared_ptr<store::ObjectStore> store_;
     settings::Settings settings_;
+    std::atomic<codec::Method> last_method_;  // of the last WAL file that was found
 };
 
 }  // namespace forge::repository

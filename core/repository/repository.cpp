@@ -1,0 +1,118 @@
+#include "core/repository/repository.h"
+
+#include <algorithm>
+
+#include "core/base/text.h"
+#include "core/codec/codec.h"
+#include "core/crypto/secretstream.h"
+#include "core/store/local_store.h"
+
+namespace forge::repository {
+
+namespace {
+
+constexpr std::size_t kLargestWalText = 1 << 20;
+
+// Names the object in errors of the filters, which do not know it; the store's own messages name it already.
+class NamedSource final : public Source {
+public:
+    NamedSource(std::unique_ptr<Source> next, std::string key) : next_(std::move(next)), key_(std::move(key)) {}
+    Result<std::size_t> read(MutableBytes buffer) override {
+        Result<std::size_t> got = next_->read(buffer);
+        if (got.ok() || got.status().message().find(key_) != std::string::npos) return got;
+        return got.status().with_context(key_);
+    }
+
+private:
+    std::unique_ptr<Source> next_;
+    std::string key_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Repository>> Repository::open(const settings::Settings& settings, Logger& logger) {
+    if (settings.kind == settings::StorageKind::kOff) {
+        return Status(Kind::kInvalid, "no storage is configured",
+                      "Set \"storage\", or WALG_S3_PREFIX or WALG_FILE_PREFIX in the env directory.");
+    }
+    std::shared_ptr<store::ObjectStore> store;
+    if (settings.kind == settings::StorageKind::kDirectory) {
+        FORGE_ASSIGN(store, store::open_local_store(settings.directory));
+    } else {
+        FORGE_ASSIGN(store, store::open_s3_store(settings.s3, logger));
+    }
+    return std::make_unique<Repository>(std::move(store), settings);
+}
+
+Repository::Repository(std::shared_ptr<store::ObjectStore> store, const settings::Settings& settings)
+    : store_(std::move(store)), settings_(settings), last_method_(settings.compression) {}
+
+Result<std::unique_ptr<Sink>> Repository::create(const std::string& key, codec::Method method,
+                                                 const store::CallContext& context, std::uint64_t* stored) {
+    FORGE_ASSIGN(std::unique_ptr<Sink> sink, store_->create(key, context));
+    if (stored != nullptr) sink = std::make_unique<CountingSink>(std::move(sink), *stored);
+    if (!settings_.keys.empty()) sink = crypto::encryptor(settings_.keys.active(), std::move(sink));
+    // The level is one of the configured method; another method (of base backups) has other levels.
+    const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
+    return codec::compressor(method, level, std::move(sink));
+}
+
+Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, codec::Method method,
+                                                        const store::CallContext& context) {
+    FORGE_ASSIGN(std::unique_ptr<Source> source, store_->get(key, std::nullopt, context));
+    if (!settings_.keys.empty()) source = crypto::decryptor(settings_.keys, std::move(source));
+    auto plain = codec::decompressor(method, std::move(source));
+    if (!plain.ok()) return plain.status().with_context(key);
+    return std::unique_ptr<Source>(std::make_unique<NamedSource>(std::move(plain).value(), key));
+}
+
+Result<WalListing> Repository::list_wal(const store::CallContext& context) {
+    WalListing listing;
+    const auto visit = [&listing](const store::ObjectInfo& object) {
+        auto file = layout::parse_wal_key(object.key);
+        if (!file) return true;
+        switch (file->kind) {
+            case layout::WalKind::kSegment: listing.segments.push_back(std::move(file->name)); break;
+            case layout::WalKind::kHistory: listing.histories.push_back(std::move(file->name)); break;
+            case layout::WalKind::kPartial: listing.partials.push_back(std::move(file->name)); break;
+            case layout::WalKind::kBackupHistory: listing.backup_histories.push_back(std::move(file->name)); break;
+        }
+        return true;
+    };
+    FORGE_TRY(store_->list(std::string(layout::kWalFolder), visit, context));
+    for (auto* names : {&listing.segments, &listing.histories, &listing.partials, &listing.backup_histories}) {
+        // One file may be there in two methods.
+        std::sort(names->begin(), names->end());
+        names->erase(std::unique(names->begin(), names->end()), names->end());
+    }
+    return listing;
+}
+
+std::vector<codec::Method> Repository::methods_to_try() const {
+    std::vector<codec::Method> methods{settings_.compression};
+    const auto add = [&methods](codec::Method method) {
+        if (std::find(methods.begin(), methods.end(), method) == methods.end()) methods.push_back(method);
+    };
+    add(last_method_.load(std::memory_order_relaxed));
+    for (const codec::Method method : codec::readable_methods()) add(method);
+    return methods;
+}
+
+Result<std::unique_ptr<Source>> Repository::open_wal(const std::string& name, const store::CallContext& context) {
+    if (!layout::classify_wal_name(name)) {
+        return Status(Kind::kInvalid, quoted(name) + " is not the name of a WAL file");
+    }
+    for (const codec::Method method : methods_to_try()) {
+        auto source = open_object(layout::wal_key(name, method), method, context);
+        if (source.ok()) last_method_.store(method, std::memory_order_relaxed);
+        if (source.ok() || !source.status().is(Kind::kNotFound)) return source;
+    }
+    return Status(Kind::kNotFound, "WAL file " + quoted(name) + " is not in " + store_->url());
+}
+
+Result<std::string> Repository::read_wal_text(const std::string& name, const store::CallContext& context) {
+    FORGE_ASSIGN(const std::unique_ptr<Source> source, open_wal(name, context));
+    return read_all_text(*source, kLargestWalText);
+}
+
+}  // namespace forge::repository
