@@ -103,10 +103,11 @@ public:
     explicit operator bool() const { return ok(); }
     T& value() & { return std::get<T>(data_); }
     const T& value() const& { return std::get<T>(data_); }
-    T&& value() && { return std::get<T>(std::move(data_)); }
+    // By value, unlike std::expected: `for (auto& x : list().value())` must not run over what is gone already.
+    T value() && { return std::get<T>(std::move(data_)); }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
-    T&& operator*() && { return std::move(*this).value(); }
+    T operator*() && { return std::move(*this).value(); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
     // Success when there is a value.
