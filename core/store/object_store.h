@@ -86,6 +86,13 @@ public:
     virtual Result<int> remove_leftovers(const std::string& prefix, seconds age, const CallContext& context) = 0;
 };
 
+// kInvalid for a key that breaks the rules above ("/a", "a//b", "a/../b", "a/"): no store ever sees one.
+Status check_key(const std::string& key);
+// kCancelled or kTimeout when the call must end now.
+Status check_context(const CallContext& context);
+// The context's token, or one that nobody cancels.
+const CancelToken& cancel_of(const CallContext& context);
+
 Result<std::vector<ObjectInfo>> list_all(ObjectStore& store, const std::string& prefix, const CallContext& context);
 
 }  // namespace forge::store
