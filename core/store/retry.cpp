@@ -1,0 +1,36 @@
+#include "core/store/retry.h"
+
+#include <algorithm>
+#include <random>
+
+namespace forge::store {
+
+double random_fraction() {
+    thread_local std::mt19937_64 engine{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0.0, 1.0)(engine);
+}
+
+Retry::Retry(RetryPolicy policy, const CallContext& context, Random random)
+    : policy_(policy), context_(context), random_(std::move(random)) {}
+
+milliseconds Retry::delay() const {
+    milliseconds bound = policy_.first_delay;
+    for (int i = 1; i < failures_ && bound < policy_.max_delay; ++i) bound *= 2;
+    bound = std::min(bound, policy_.max_delay);
+    return milliseconds(static_cast<std::int64_t>(static_cast<double>(bound.count()) * random_()));
+}
+
+Status Retry::next(Status error, milliseconds at_least) {
+    ++failures_;
+    // Content damaged on the way is sent again once; damaged twice, something is broken that repetition does not mend.
+    const bool damaged_once = error.is(Kind::kCorrupt) && !corrupt_before_;
+    if (error.is(Kind::kCorrupt)) corrupt_before_ = true;
+    if (!error.retryable() && !damaged_once) return error;
+    if (failures_ >= context_.max_attempts) return error;
+    const milliseconds pause = at_least + delay();
+    if (context_.deadline.left() <= pause) return error;
+    if (cancel_of(context_).wait_for(pause)) return Status(Kind::kCancelled, "canceled");
+    return {};
+}
+
+}  // namespace forge::store
