@@ -33,7 +33,10 @@ struct S3Options {
     milliseconds connect_timeout{3000};
     milliseconds first_byte_timeout{15000};
     milliseconds stall_timeout{20000};   // no byte in either direction for that long
+    milliseconds retry_first_delay{200};     // backoff doubles from here, with full jitter
+    milliseconds retry_max_delay{10000};
     int connections = 16;                // idle ones kept at most
+    std::string proxy;                   // "http://host:port"; empty = none, whatever the environment says
 };
 
 // No network happens here. kInvalid where the options cannot work (bad endpoint URL, empty bucket).

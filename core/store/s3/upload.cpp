@@ -1,0 +1,218 @@
+#include "core/store/s3/upload.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "core/base/text.h"
+
+namespace forge::store::s3 {
+
+namespace {
+
+constexpr milliseconds kAbortTime{5000};
+
+bool looks_like_md5(const std::string& etag) {
+    return etag.size() == 32 &&
+           std::all_of(etag.begin(), etag.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
+// Under keys of a key service the ETag has the form of an MD5 without being one.
+bool etag_is_md5(const HttpResponse& response) {
+    const std::string encryption = response.header("x-amz-server-side-encryption");
+    return (encryption.empty() || encryption == "AES256") &&
+           response.header("x-amz-server-side-encryption-customer-algorithm").empty();
+}
+
+Status check_etag(const Answer& answer, const Bytes& digest) {
+    const std::string etag = to_lower(unquoted(answer.response.header("etag")));
+    if (etag.empty()) {
+        return Status(Kind::kUnavailable, "the answer has no ETag and does not look like that of an S3 server",
+                      "Check that the endpoint is that of an S3 server, and that no proxy answers in its place.");
+    }
+    if (digest.empty() || !looks_like_md5(etag) || !etag_is_md5(answer.response) || etag == to_hex(digest)) return {};
+    return Status(Kind::kCorrupt, "the store received other content than was sent (its digest is " + etag + ")");
+}
+
+class Upload final : public Sink {
+public:
+    Upload(Client& client, std::string key, std::string shown_key, const CallContext& context)
+        : client_(client), key_(std::move(key)), shown_key_(std::move(shown_key)), context_(context) {}
+    ~Upload() override;
+
+    Status write(ByteView data) override;
+    Status finish() override;
+
+private:
+    std::uint64_t part_size() const {
+        return part_size_at(client_.options().part_size, static_cast<int>(etags_.size()) + 1);
+    }
+    void append(ByteView data);
+    Status begin();
+    Status send_part();
+    Status complete();
+    Status confirm_completed(const Status& error);
+    std::string multipart_etag() const;
+    Status fail(Status status) const { return std::move(status).with_context("could not write " + quoted(shown_key_)); }
+
+    Client& client_;
+    std::string key_;
+    std::string shown_key_;
+    CallContext context_;
+    Bytes part_;
+    std::string upload_id_;  // empty while everything fits into one part
+    std::vector<std::string> etags_;
+    Bytes digests_;  // of the parts, one after the other: what the whole object's ETag is made of
+};
+
+// Our own deadline and nobody's token: parts that nobody completes cost money for ever.
+Upload::~Upload() {
+    if (upload_id_.empty()) return;
+    const CallContext context{.deadline = Deadline::after(kAbortTime), .cancel = nullptr, .max_attempts = 2};
+    // What this leaves behind in the worst case, remove_leftovers() finds.
+    static_cast<void>(abort_upload(client_, key_, upload_id_, context));
+}
+
+void Upload::append(ByteView data) {
+    if (part_.capacity() < part_.size() + data.size()) {
+        const std::size_t wanted = std::max(part_.size() + data.size(), part_.capacity() * 2);
+        part_.reserve(std::min<std::size_t>(wanted, part_size()));
+    }
+    part_.insert(part_.end(), data.begin(), data.end());
+}
+
+Status Upload::write(ByteView data) {
+    while (!data.empty()) {
+        // Only when more comes is a full part sent, so that an object of exactly one part is a single PUT.
+        if (part_.size() == part_size()) FORGE_TRY(fail(send_part()));
+        const std::size_t n = std::min<std::size_t>(data.size(), part_size() - part_.size());
+        append(data.first(n));
+        data = data.subspan(n);
+    }
+    return fail(check_context(context_));
+}
+
+Status Upload::finish() {
+    if (upload_id_.empty()) {
+        FORGE_TRY(fail(
+            put_object(client_, {.key = key_, .headers = object_headers(client_.options()), .content = part_}, context_)
+                .status()));
+        part_ = {};
+        return {};
+    }
+    FORGE_TRY(fail(send_part()));
+    part_ = {};
+    return fail(complete());
+}
+
+Status Upload::begin() {
+    const Request request{
+        .method = "POST", .key = key_, .query = {{"uploads", ""}}, .headers = object_headers(client_.options())};
+    const auto check = [](const Answer& answer) {
+        if (parse_upload_id(answer.body)) return Status();
+        return Status(Kind::kUnavailable, "the answer to the start of a multipart upload makes no sense");
+    };
+    FORGE_ASSIGN(const Answer answer, client_.call(request, context_, check));
+    upload_id_ = parse_upload_id(answer.body).value_or("");
+    return {};
+}
+
+Status Upload::send_part() {
+    if (upload_id_.empty()) FORGE_TRY(begin());
+    if (etags_.size() == static_cast<std::size_t>(kMaxParts))
+        return Status(Kind::kExhausted, "the object has more than 10000 parts");
+    const PutRequest request{.key = key_,
+                             .query = {{"partNumber", std::to_string(etags_.size() + 1)}, {"uploadId", upload_id_}},
+                             .content = part_};
+    FORGE_ASSIGN(PutResult part, put_object(client_, request, context_));
+    etags_.push_back(std::move(part.etag));
+    const Bytes digest = md5(part_);
+    digests_.insert(digests_.end(), digest.begin(), digest.end());
+    part_.clear();
+    return {};
+}
+
+std::string Upload::multipart_etag() const { return to_hex(md5(digests_)) + '-' + std::to_string(etags_.size()); }
+
+Status Upload::complete() {
+    const std::string body = complete_body(etags_);
+    Trace trace;
+    const Request request{.method = "POST",
+                          .key = key_,
+                          .query = {{"uploadId", upload_id_}},
+                          .headers = {{"content-type", "application/xml"}},
+                          .body = as_bytes(body),
+                          .slow = true,
+                          .trace = &trace};
+    // The store sends the header of success first and may fail afterwards: the body decides.
+    const std::string bucket = client_.options().bucket;
+    const auto check = [&bucket](const Answer& answer) {
+        if (parse_complete(answer.body)) return Status();
+        if (!parse_error(answer.body))
+            return Status(Kind::kUnavailable, "the answer to the end of a multipart upload makes no sense");
+        return to_status(read_refusal("POST", bucket, answer.response, answer.body, Instant{}));
+    };
+    const Result<Answer> answer = client_.call(request, context_, check);
+    if (!answer.ok()) {
+        if (!trace.unknown_outcome || answer.status().store_code() != "NoSuchUpload") return answer.status();
+        FORGE_TRY(confirm_completed(answer.status()));
+    }
+    upload_id_.clear();
+    return {};
+}
+
+// The upload is gone after an attempt without answer: that attempt may have completed it.
+Status Upload::confirm_completed(const Status& error) {
+    const Result<Answer> head = client_.call({.method = "HEAD", .key = key_}, context_);
+    if (!head.ok()) return error;
+    return unquoted(head->response.header("etag")) == multipart_etag() ? Status() : error;
+}
+
+}  // namespace
+
+std::uint64_t part_size_at(std::uint64_t first_part_size, int part_number) {
+    return first_part_size << ((part_number - 1) / 1000);
+}
+
+NameValues object_headers(const S3Options& options) {
+    NameValues headers;
+    if (!options.storage_class.empty()) headers.emplace_back("x-amz-storage-class", options.storage_class);
+    if (!options.server_side_encryption.empty()) {
+        headers.emplace_back("x-amz-server-side-encryption", options.server_side_encryption);
+        if (!options.kms_key_id.empty()) {
+            headers.emplace_back("x-amz-server-side-encryption-aws-kms-key-id", options.kms_key_id);
+        }
+    }
+    return headers;
+}
+
+Result<PutResult> put_object(Client& client, const PutRequest& request, const CallContext& context) {
+    const Bytes digest = md5(request.content);
+    Request http{.method = "PUT",
+                 .key = request.key,
+                 .query = request.query,
+                 .headers = request.headers,
+                 .body = request.content,
+                 .trace = request.trace};
+    if (!digest.empty()) http.headers.emplace_back("content-md5", to_base64(digest));
+    const auto check = [&](const Answer& answer) {
+        Status status = check_etag(answer, digest);
+        if (status.is(Kind::kCorrupt) && request.trace != nullptr) request.trace->damaged = true;
+        return status;
+    };
+    FORGE_ASSIGN(const Answer answer, client.call(http, context, check));
+    return PutResult{unquoted(answer.response.header("etag"))};
+}
+
+std::unique_ptr<Sink> make_upload(Client& client, const std::string& key, const std::string& shown_key,
+                                  const CallContext& context) {
+    return std::make_unique<Upload>(client, key, shown_key, context);
+}
+
+Status abort_upload(Client& client, const std::string& key, const std::string& upload_id, const CallContext& context) {
+    const Result<Answer> answer =
+        client.call({.method = "DELETE", .key = key, .query = {{"uploadId", upload_id}}}, context);
+    if (answer.ok() || answer.status().store_code() == "NoSuchUpload" || answer.status().is(Kind::kNotFound)) return {};
+    return answer.status();
+}
+
+}  // namespace forge::store::s3
