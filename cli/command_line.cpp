@@ -1,0 +1,143 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <iostream>
+
+#include "cli/exit_codes.h"
+#include "core/base/text.h"
+
+namespace forge::cli {
+
+namespace {
+
+// A setting of the server that is an option of every verb as well: "s3_endpoint" is --s3-endpoint.
+struct SettingOption {
+    std::string_view setting;
+    std::string_view option;
+    std::string_view value_name;
+    std::string_view help;
+};
+constexpr std::array kSettingOptions{
+    SettingOption{"storage", "--storage", "URL", "where the backups are: s3://bucket/prefix or file:///directory"},
+    SettingOption{"s3_endpoint", "--s3-endpoint", "URL", "address of the S3 server: https://host[:port]"},
+    SettingOption{"s3_region", "--s3-region", "NAME", "region the requests are signed for"},
+    SettingOption{"s3_path_style", "--s3-path-style", "BOOL", "bucket in the path instead of the host name: on or off"},
+    SettingOption{"s3_ca_file", "--s3-ca-file", "FILE", "certificates (PEM) to trust instead of the system's"},
+    SettingOption{"compression", "--compression", "METHOD", "brotli, lz4, zstd or none, for what is written"},
+    SettingOption{"compression_level", "--compression-level", "N", "level of the method"},
+    SettingOption{"encryption_key_files", "--encryption-key-files", "LIST",
+                  "files with keys, separated by commas: the first encrypts, all decrypt"},
+    SettingOption{"upload_concurrency", "--upload-concurrency", "N", "uploads at a time"},
+    SettingOption{"download_concurrency", "--download-concurrency", "N", "downloads at a time"},
+};
+constexpr std::array<std::string_view, 4> kOtherValueOptions{"--env-dir", "--secret-dir", "--pgdata", "--log-level"};
+constexpr std::array<std::string_view, 2> kOtherFlags{"--quiet", "-q"};
+
+std::string lower_first(std::string text) {
+    if (text.size() > 1 && text[1] >= 'a' && text[1] <= 'z') text[0] = static_cast<char>(std::tolower(text[0]));
+    return text;
+}
+
+}  // namespace
+
+struct CommandLine::Parser {
+    explicit Parser(const Verb& verb)
+        : app(std::string(verb.purpose), "forge-backup " + std::string(verb.name)) {}
+    CLI::App app;
+    std::map<std::string, CLI::Option*> settings;
+    std::string env_dir;
+    CLI::Option* env_dir_option = nullptr;
+};
+
+CommandLine::CommandLine(const Verb& verb, std::vector<std::string> words, bool as_walg)
+    : verb_(verb), words_(std::move(words)), as_walg_(as_walg), parser_(std::make_unique<Parser>(verb)) {
+    parser_->app.get_formatter()->column_width(34);
+    parser_->app.set_help_flag("-h,--help", "show this help");
+    if (as_walg_) parser_->app.allow_extras();
+}
+
+CommandLine::~CommandLine() = default;
+
+void CommandLine::add_global_options() {
+    CLI::App& app = parser_->app;
+    const std::string group = "Where the backups are and how to read them";
+    for (const SettingOption& entry : kSettingOptions) {
+        CLI::Option* added = app.add_option_function<std::string>(
+            std::string(entry.option),
+            [this, name = std::string(entry.setting)](const std::string& value) { global_.settings[name] = value; },
+            std::string(entry.help));
+        added->type_name(std::string(entry.value_name))->group(group);
+    }
+    parser_->env_dir_option = app.add_option("--env-dir", parser_->env_dir, "directory with one file a variable (WALG_…, AWS_…)")
+                                  ->type_name("DIR")
+                                  ->group(group);
+    app.add_option("--secret-dir", global_.secret_dir, "the same form, wins over --env-dir; a mounted secret")->type_name("DIR")->group(group);
+    app.add_option("--pgdata", global_.pgdata, "data directory whose server's settings serve as the last source")
+        ->type_name("DIR")
+        ->group(group);
+    app.add_option("--log-level", global_.log_level, "debug, info, notice, warning or error")
+        ->type_name("LEVEL")
+        ->check(CLI::IsMember({"debug", "info", "notice", "warning", "error"}))
+        ->group("Messages");
+    app.add_flag("-q,--quiet", global_.quiet, "errors only")->group("Messages");
+}
+
+std::optional<bool> CommandLine::global_option_takes_value(std::string_view name) {
+    const auto is_name = [name](const SettingOption& entry) { return entry.option == name; };
+    if (std::any_of(kSettingOptions.begin(), kSettingOptions.end(), is_name)) return true;
+    if (std::find(kOtherValueOptions.begin(), kOtherValueOptions.end(), name) != kOtherValueOptions.end()) return true;
+    if (std::find(kOtherFlags.begin(), kOtherFlags.end(), name) != kOtherFlags.end()) return false;
+    return std::nullopt;
+}
+
+void CommandLine::positional(const std::string& name, std::string& into, const std::string& help, bool required) {
+    parser_->app.add_option(name, into, help)->required(required)->type_name("");
+}
+
+void CommandLine::option(const std::string& names, std::string& into, const std::string& help, const std::string& value_name) {
+    parser_->app.add_option(names, into, help)->type_name(value_name);
+}
+
+void CommandLine::option(const std::string& names, int& into, const std::string& help, const std::string& value_name) {
+    parser_->app.add_option(names, into, help)->type_name(value_name);
+}
+
+void CommandLine::repeated(const std::string& names, std::vector<std::string>& into, const std::string& help,
+                           const std::string& value_name) {
+    parser_->app.add_option(names, into, help)->type_name(value_name)->expected(1)->take_all();
+}
+
+void CommandLine::flag(const std::string& names, bool& into, const std::string& help) { parser_->app.add_flag(names, into, help); }
+
+void CommandLine::choice(const std::string& names, std::string& into, const std::vector<std::string>& values, const std::string& help) {
+    parser_->app.add_option(names, into, help)->check(CLI::IsMember(values))->type_name("WORD");
+}
+
+void CommandLine::more_help(const std::string& text) { parser_->app.footer("\n" + text); }
+
+std::optional<int> CommandLine::parse() {
+    add_global_options();
+    std::vector<std::string> reversed(words_.rbegin(), words_.rend());  // the parser wants them in this order
+    try {
+        parser_->app.parse(std::move(reversed));
+    } catch (const CLI::CallForHelp&) {
+        std::cout << parser_->app.help();
+        return kExitOk;
+    } catch (const CLI::ParseError& error) {
+        return bad_usage(lower_first(error.what()));
+    }
+    if (parser_->env_dir_option->count() > 0) global_.env_dir = parser_->env_dir;
+    for (const std::string& word : parser_->app.remaining())
+        std::cerr << "forge-backup: warning: argument " << quoted(word) << " is not known and is ignored\n";
+    return std::nullopt;
+}
+
+int CommandLine::bad_usage(const std::string& message) const {
+    std::cerr << "forge-backup " << verb_.name << ": error: " << message << "\n"
+              << "forge-backup " << verb_.name << ": hint: Try \"forge-backup " << verb_.name << " --help\".\n";
+    return verb_.is_restore_command ? kExitUnknown : kExitUsage;
+}
+
+}  // namespace forge::cli

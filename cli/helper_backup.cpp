@@ -1,0 +1,194 @@
+// The helper of one base backup: the server starts and stops the backup, this process moves every byte.
+#include "cli/helper_roles.h"
+#include "core/backup/engine.h"
+#include "core/base/text.h"
+
+namespace forge::cli {
+
+using protocol::Frame;
+using protocol::FrameType;
+using protocol::Tag;
+
+namespace {
+
+constexpr milliseconds kProgressInterval{250};
+
+class BackupRole {
+public:
+    BackupRole(Channel& channel, Logger& logger, const Hello& hello)
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger) {}
+    void run();
+
+private:
+    void handle(const Frame& frame);
+    void begin(const Frame& frame);
+    void stop(const Frame& frame);
+    void look_for_wal(const std::string& name);
+    Result<backup::BackupStart> start_of(const Frame& frame) const;
+    void copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository);
+    void send_progress();
+    void send_report(const backup::BackupReport& report);
+
+    Channel& channel_;
+    Logger& logger_;
+    const Hello& hello_;
+    Configuration config_;
+    CancelToken cancel_;
+    backup::Progress progress_;
+    std::atomic<bool> copying_{false};
+    std::unique_ptr<backup::BackupEngine> engine_;  // used by the job thread only, until that has ended
+    JobThread jobs_;                                // after everything its jobs use
+};
+
+void BackupRole::run() {
+    while (true) {
+        Frame frame;
+        const Channel::Event event = channel_.receive(frame, copying_ ? kProgressInterval : milliseconds(1000));
+        if (event == Channel::Event::kEnd) break;
+        if (event == Channel::Event::kFrame) handle(frame);
+        if (copying_) send_progress();
+    }
+    // Removing what was uploaded may take a while where the store is slow; longer than this nobody should wait for it.
+    end_process_after(seconds(20));
+    cancel_.cancel();
+    jobs_.add([this] {
+        if (engine_) engine_->abandon();
+        engine_.reset();
+    });
+    while (jobs_.busy()) std::this_thread::sleep_for(milliseconds(5));
+}
+
+void BackupRole::handle(const Frame& frame) {
+    switch (frame.type) {
+    case FrameType::kConfigure: return config_.configure(frame);
+    case FrameType::kBackupBegin: return begin(frame);
+    case FrameType::kBackupStop: return stop(frame);
+    case FrameType::kWalExists: return look_for_wal(std::string(frame.text(Tag::kName)));
+    default: return;
+    }
+}
+
+Result<backup::BackupStart> BackupRole::start_of(const Frame& frame) const {
+    backup::BackupStart start;
+    start.data_directory = hello_.data_directory;
+    start.timeline = static_cast<Timeline>(frame.number(Tag::kTimeline));
+    const std::string_view lsn_text = frame.text(Tag::kStartLsn);
+    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos ? parse_lsn(lsn_text) : std::optional<Lsn>(frame.number(Tag::kStartLsn));
+    if (!lsn || *lsn == 0 || start.timeline == 0) return Status(Kind::kInternal, "the server sent no start of the backup");
+    start.start_lsn = *lsn;
+    start.from_standby = frame.number(Tag::kFromStandby) != 0;
+    start.pg_version = hello_.server_version;
+    start.segment_size = hello_.segment_size;
+    for (const std::string_view entry : frame.all(Tag::kTablespace)) {
+        const std::size_t tab = entry.find('\t');
+        if (tab == std::string_view::npos) return Status(Kind::kInternal, "the server sent a tablespace without directory");
+        start.tablespaces.push_back({std::string(entry.substr(0, tab)), std::string(entry.substr(tab + 1))});
+    }
+    start.start_time = frame.has(Tag::kStartTime) ? Instant::from_micros(static_cast<std::int64_t>(frame.number(Tag::kStartTime))) : SystemClock().now();
+    start.permanent = frame.number(Tag::kPermanent) != 0;
+    start.user_data = std::string(frame.text(Tag::kUserData));
+    start.verify_checksums = !frame.has(Tag::kVerifyChecksums) || frame.number(Tag::kVerifyChecksums) != 0;
+    return start;
+}
+
+void BackupRole::begin(const Frame& frame) {
+    auto repository = config_.repository_or_error();
+    if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
+    auto start = start_of(frame);
+    if (!start.ok()) return channel_.send(failed_frame(start.status()));
+    if (copying_ || jobs_.busy()) return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
+    copying_ = true;
+    jobs_.add([this, start = std::move(start).value(), repository = std::move(repository).value()]() mutable {
+        copy(std::move(start), repository);
+    });
+}
+
+void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository) {
+    Status result;
+    auto engine = backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_);
+    if (engine.ok()) {
+        engine_ = std::move(engine).value();
+        result = engine_->copy_files();
+    } else {
+        result = engine.status();
+    }
+    copying_ = false;
+    send_progress();
+    if (!result.ok()) {
+        if (engine_) engine_->abandon();
+        engine_.reset();
+        return channel_.send(failed_frame(result));
+    }
+    Frame frame(FrameType::kBackupCopied);
+    channel_.send(frame.add(Tag::kName, engine_->name()));
+}
+
+void BackupRole::stop(const Frame& frame) {
+    const std::string_view lsn_text = frame.text(Tag::kFinishLsn);
+    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos ? parse_lsn(lsn_text) : std::optional<Lsn>(frame.number(Tag::kFinishLsn));
+    if (!lsn || *lsn == 0) return channel_.send(failed_frame(Status(Kind::kInternal, "the server sent no end of the backup")));
+    backup::BackupStop stop{*lsn, std::string(frame.text(Tag::kLabel)), std::string(frame.text(Tag::kTablespaceMap))};
+    jobs_.add([this, stop = std::move(stop)] {
+        if (!engine_) return channel_.send(failed_frame(Status(Kind::kInternal, "there is no backup to finish")));
+        auto report = engine_->finish(stop);
+        if (!report.ok()) engine_->abandon();
+        engine_.reset();
+        if (!report.ok()) return channel_.send(failed_frame(report.status()));
+        send_progress();
+        send_report(*report);
+    });
+}
+
+void BackupRole::send_report(const backup::BackupReport& report) {
+    Frame frame(FrameType::kDone);
+    frame.add(Tag::kName, report.name)
+        .add_number(Tag::kUncompressed, report.uncompressed)
+        .add_number(Tag::kCompressed, report.compressed)
+        .add_number(Tag::kParts, static_cast<std::uint64_t>(report.parts))
+        .add_number(Tag::kFiles, static_cast<std::uint64_t>(report.files))
+        .add_number(Tag::kCorruptPages, report.corrupt_pages);
+    for (const std::string& file : report.corrupt_files) frame.add(Tag::kCorruptFile, file);
+    channel_.send(frame);
+}
+
+void BackupRole::look_for_wal(const std::string& name) {
+    auto repository = config_.repository_or_error();
+    if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
+    jobs_.add([this, name, repository = std::move(repository).value()] {
+        store::CallContext context;
+        context.cancel = &cancel_;
+        context.deadline = Deadline::after(seconds(30));
+        bool found = false;
+        const Status listed = repository->store().list(
+            std::string(layout::kWalFolder) + name,
+            [&](const store::ObjectInfo& object) {
+                const auto parsed = layout::parse_wal_key(object.key);
+                found = parsed && parsed->name == name;
+                return !found;
+            },
+            context);
+        if (!listed.ok()) return channel_.send(failed_frame(listed));
+        Frame frame(FrameType::kDone);
+        channel_.send(frame.add(Tag::kName, name).add(Tag::kState, found ? "yes" : "no"));
+    });
+}
+
+void BackupRole::send_progress() {
+    Frame frame(FrameType::kProgress);
+    frame.add_number(Tag::kBytesTotal, progress_.bytes_total)
+        .add_number(Tag::kBytesDone, progress_.bytes_done)
+        .add_number(Tag::kBytesStored, progress_.bytes_stored)
+        .add_number(Tag::kFilesTotal, progress_.files_total)
+        .add_number(Tag::kFilesDone, progress_.files_done)
+        .add_number(Tag::kTablespacesDone, progress_.tablespaces_done);
+    channel_.send(frame);
+}
+
+}  // namespace
+
+void run_backup_role(Channel& channel, Logger& logger, const Hello& hello) {
+    BackupRole role(channel, logger, hello);
+    role.run();
+}
+
+}  // namespace forge::cli

@@ -1,0 +1,154 @@
+#include <unistd.h>
+
+#include "cli/common.h"
+#include "cli/helper_roles.h"
+
+namespace forge::cli {
+
+using protocol::Frame;
+using protocol::FrameType;
+using protocol::Tag;
+
+namespace {
+
+std::string identity_of(const settings::Settings& settings) {
+    std::string all = settings.epoch_digest;
+    for (const settings::Settings::Origin& origin : settings.origins) all += "\n" + origin.name + "\t" + origin.value + "\t" + origin.source;
+    return all;
+}
+
+settings::Inputs inputs_of(const Frame& frame) {
+    settings::Inputs inputs;
+    for (const std::string_view word : frame.all(Tag::kSetting)) {
+        const std::size_t equals = word.find('=');
+        if (equals == std::string_view::npos) continue;
+        const std::string name(word.substr(0, equals));
+        const std::string value(word.substr(equals + 1));
+        if (name == "env_dir") inputs.env_dir = value;
+        else if (name == "secret_dir") inputs.secret_dir = value;
+        else inputs.explicit_values[name] = value;
+    }
+    return inputs;
+}
+
+}  // namespace
+
+void Configuration::configure(const Frame& frame) {
+    inputs_ = inputs_of(frame);
+    epoch_ = frame.number(Tag::kEpoch);
+    configured_ = true;
+    load();
+    announce();
+}
+
+void Configuration::refresh() {
+    const Steady::time_point now = Steady::now();
+    if (!configured_ || now - looked_ < seconds(1)) return;
+    looked_ = now;
+    if (state_ != State::kError && !watch_->changed()) return;
+    if (load()) announce();
+}
+
+// True when the result is another one than before.
+bool Configuration::load() {
+    looked_ = Steady::now();
+    watch_ = std::make_unique<settings::Watch>(inputs_);  // before reading: a change meanwhile is seen the next time
+    Result<settings::Settings> loaded = settings::load(inputs_);
+    std::string identity = loaded.ok() ? identity_of(*loaded) : "error\n" + loaded.status().to_string();
+    std::shared_ptr<repository::Repository> opened;
+    Status failure = loaded.status();
+    if (loaded.ok() && identity == identity_) return false;
+    if (loaded.ok() && loaded->kind != settings::StorageKind::kOff) {
+        auto result = repository::Repository::open(*loaded, logger_);
+        failure = result.status();
+        if (result.ok()) opened = std::move(result).value();
+        else identity = "error\n" + failure.to_string();
+    }
+    if (identity == identity_) return false;
+    identity_ = std::move(identity);
+    error_ = failure;
+    state_ = !failure.ok() ? State::kError : opened ? State::kOn : State::kOff;
+    if (loaded.ok()) settings_ = std::move(loaded).value();
+    repository_ = std::move(opened);
+    ++generation_;
+    return true;
+}
+
+void Configuration::announce() {
+    Frame frame(FrameType::kConfigured);
+    frame.add_number(Tag::kEpoch, epoch_);
+    frame.add(Tag::kState, state_ == State::kOn ? "on" : state_ == State::kOff ? "off" : "error");
+    frame.add(Tag::kStorage, state_ == State::kError ? std::string() : settings_.storage);
+    if (state_ == State::kError) {
+        add_status(frame, error_);
+    } else {
+        for (const settings::Settings::Origin& origin : settings_.origins)
+            frame.add(Tag::kSetting, origin.name + "\t" + origin.value + "\t" + origin.source);
+    }
+    channel_.send(frame);
+}
+
+Result<settings::Settings> Configuration::settings_or_error() const {
+    if (state_ == State::kError) return error_;
+    return settings_;
+}
+
+Result<std::shared_ptr<repository::Repository>> Configuration::repository_or_error() const {
+    if (state_ == State::kError) return error_;
+    if (state_ == State::kOff) return no_storage();
+    return repository_;
+}
+
+JobThread::JobThread(Logger& logger) : logger_(logger), thread_([this] { work(); }) {}
+
+JobThread::~JobThread() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        jobs_.clear();
+    }
+    changed_.notify_all();
+    thread_.join();
+}
+
+void JobThread::add(std::function<void()> job) {
+    {
+        const std::lock_guard lock(mutex_);
+        jobs_.push_back(std::move(job));
+    }
+    changed_.notify_all();
+}
+
+bool JobThread::busy() const {
+    const std::lock_guard lock(mutex_);
+    return running_ || !jobs_.empty();
+}
+
+void JobThread::work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+        changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+        if (stopping_) return;
+        const std::function<void()> job = std::move(jobs_.front());
+        jobs_.pop_front();
+        running_ = true;
+        lock.unlock();
+        try {
+            job();
+        } catch (const std::exception& error) {
+            logger_.warning(std::string("helper request failed: ") + error.what());
+            ::_exit(1);  // the server takes the end of the link as failure of the request
+        }
+        lock.lock();
+        running_ = false;
+    }
+}
+
+void end_process_after(milliseconds grace) {
+    std::thread([grace] {
+        std::this_thread::sleep_for(grace);
+        ::_exit(0);
+    }).detach();
+}
+
+}  // namespace forge::cli

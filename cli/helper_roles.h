@@ -1,0 +1,92 @@
+// What a helper does for the server, one class a role (core/protocol/frame.h has the conversation). Each role's run() returns when the peer is gone.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "cli/helper_channel.h"
+#include "core/repository/repository.h"
+#include "core/settings/settings.h"
+
+namespace forge::cli {
+
+// What the server said about itself.
+struct Hello {
+    std::string role;
+    std::string data_directory;
+    std::uint64_t segment_size = layout::kDefaultSegmentSize;
+    std::uint64_t system_identifier = 0;
+    int server_version = 0;
+};
+
+// The settings in force, as the server sent them and the files now are. Used by the thread that receives.
+class Configuration {
+public:
+    enum class State { kOff, kOn, kError };
+    Configuration(Channel& channel, Logger& logger) : channel_(channel), logger_(logger) {}
+
+    // Takes over kConfigure and answers it.
+    void configure(const protocol::Frame& frame);
+    // Looks whether files changed (in the state "error": always), at most once a second, and tells the server when the result is another one.
+    void refresh();
+
+    State state() const { return state_; }
+    const Status& error() const { return error_; }  // of kError
+    const std::shared_ptr<repository::Repository>& repository() const { return repository_; }  // null unless kOn
+    const settings::Inputs& inputs() const { return inputs_; }
+    const settings::Settings& settings() const { return settings_; }
+    Result<settings::Settings> settings_or_error() const;
+    Result<std::shared_ptr<repository::Repository>> repository_or_error() const;
+    std::uint64_t epoch() const { return epoch_; }
+    // Another number whenever repository() is another one.
+    std::uint64_t generation() const { return generation_; }
+
+private:
+    bool load();
+    void announce();
+
+    Channel& channel_;
+    Logger& logger_;
+    settings::Inputs inputs_;
+    std::unique_ptr<settings::Watch> watch_;
+    Steady::time_point looked_{};
+    State state_ = State::kOff;
+    Status error_;
+    settings::Settings settings_;
+    std::string identity_;  // of everything that was loaded
+    std::shared_ptr<repository::Repository> repository_;
+    std::uint64_t epoch_ = 0;
+    std::uint64_t generation_ = 0;
+    bool configured_ = false;
+};
+
+// One thread that does one thing after the other, so that the receiving thread stays free to notice the end.
+class JobThread {
+public:
+    explicit JobThread(Logger& logger);
+    ~JobThread();  // finishes what runs, drops what waits
+    void add(std::function<void()> job);
+    bool busy() const;
+
+private:
+    void work();
+    Logger& logger_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<std::function<void()>> jobs_;
+    bool running_ = false;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+// After the end is noticed the process must not linger: exit 0 after `grace`, whatever still runs.
+void end_process_after(milliseconds grace);
+
+void run_archiver_role(Channel& channel, Logger& logger, const Hello& hello);
+void run_backup_role(Channel& channel, Logger& logger, const Hello& hello);
+void run_query_role(Channel& channel, Logger& logger, const Hello& hello);
+
+}  // namespace forge::cli

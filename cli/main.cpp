@@ -1,0 +1,95 @@
+// forge-backup VERB …: finds the verb and hands over. Everything else is the verb's own.
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/exit_codes.h"
+#include "cli/overview.h"
+#include "cli/version.h"
+
+namespace {
+
+using forge::cli::CommandLine;
+using forge::cli::Verb;
+
+constexpr Verb kVerbs[] = {
+    {"restore", "Restore a backup into a new directory and set up recovery to a chosen moment", forge::cli::run_restore},
+    {"plan", "Show what a restore would do, without doing it", forge::cli::run_plan},
+    {"backup-list", "List the base backups", forge::cli::run_backup_list},
+    {"backup-push", "Make a base backup of a running server", forge::cli::run_backup_push},
+    {"backup-fetch", "Fetch the files of a base backup, without recovery settings", forge::cli::run_backup_fetch},
+    {"wal-push", "Archive one WAL file (archive_command)", forge::cli::run_wal_push},
+    {"wal-fetch", "Bring one WAL file back (restore_command)", forge::cli::run_wal_fetch, false, true},
+    {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
+    {"wal-prefetch", "Fetch WAL files ahead of recovery (internal)", forge::cli::run_wal_prefetch, true},
+    {"helper", "Serve the database server over a pipe (internal)", forge::cli::run_helper, true},
+};
+
+std::string_view base_of(std::string_view path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// Position of the verb among the words: the first that is neither an option nor the value of one; words.size() = none.
+std::size_t find_verb(const std::vector<std::string>& words) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (words[i].empty() || words[i][0] != '-') return i;
+        if (words[i].find('=') == std::string::npos && CommandLine::global_option_takes_value(words[i]).value_or(false)) ++i;
+    }
+    return words.size();
+}
+
+bool contains(const std::vector<std::string>& words, std::string_view one, std::string_view other) {
+    for (const std::string& word : words)
+        if (word == one || word == other) return true;
+    return false;
+}
+
+int run_without_verb(const std::vector<std::string>& words) {
+    if (contains(words, "--version", "-V")) {
+        std::printf("forge-backup %.*s\n", static_cast<int>(forge::cli::version().size()), forge::cli::version().data());
+        return forge::cli::kExitOk;
+    }
+    if (contains(words, "--help", "-h")) {
+        forge::cli::print_overview();
+        return forge::cli::kExitOk;
+    }
+    std::fputs("forge-backup: error: no command was given\nforge-backup: hint: Try \"forge-backup --help\".\n", stderr);
+    return forge::cli::kExitUsage;
+}
+
+int dispatch(int argc, char** argv) {
+    std::vector<std::string> words(argv + 1, argv + argc);
+    const bool as_walg = argc > 0 && base_of(argv[0]) == "wal-g";
+    const std::size_t at = find_verb(words);
+    if (at == words.size()) return run_without_verb(words);
+    const std::string name = words[at];
+    if (name == "help") {
+        forge::cli::print_overview();
+        return forge::cli::kExitOk;
+    }
+    for (const Verb& verb : kVerbs) {
+        if (verb.name != name) continue;
+        words.erase(words.begin() + static_cast<std::ptrdiff_t>(at));
+        CommandLine line(verb, std::move(words), as_walg);
+        return verb.run(line);
+    }
+    forge::cli::complain_about_verb(name);
+    return forge::cli::kExitUsage;
+}
+
+}  // namespace
+
+std::span<const Verb> forge::cli::all_verbs() { return kVerbs; }
+
+int main(int argc, char** argv) {
+    try {
+        return dispatch(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "forge-backup: error: %s\n", error.what());
+    }
+    // As restore_command this must not read as "no such file" (exit codes 1 to 125).
+    return argc > 1 && std::string_view(argv[1]) == "wal-fetch" ? forge::cli::kExitUnknown : forge::cli::kExitFailure;
+}

@@ -1,0 +1,189 @@
+// forge-backup restore: a new data directory, ready to recover to the target.
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/exit_codes.h"
+#include "cli/fetching.h"
+#include "cli/plan_rows.h"
+#include "cli/target_options.h"
+#include "core/base/text.h"
+
+namespace forge::cli {
+
+namespace {
+
+struct RestoreArguments {
+    TargetOptions target;
+    std::string directory;
+    std::string action = "promote";
+    std::string bin_directory;
+    std::vector<std::string> mapping_words;
+};
+
+// Major version of the server programs in a directory, by what `postgres --version` prints; 0 = there are none.
+int major_version_in(const std::string& bin_directory) {
+    const std::string program = join_path(bin_directory, "postgres");
+    if (!path_exists(program)) return 0;
+    const std::string command = shell_quoted(program) + " --version 2>/dev/null";
+    FILE* pipe = ::popen(command.c_str(), "re");
+    if (pipe == nullptr) return 0;
+    std::array<char, 256> text{};
+    const std::size_t length = std::fread(text.data(), 1, text.size() - 1, pipe);
+    ::pclose(pipe);
+    const std::string answer(text.data(), length);
+    const std::size_t digit = answer.find_first_of("0123456789");
+    return digit == std::string::npos ? 0 : std::atoi(answer.c_str() + digit);
+}
+
+class Restore {
+public:
+    Restore(const CommandLine& line, const RestoreArguments& arguments) : line_(line), arguments_(arguments), session_(line) {}
+
+    int run() {
+        const auto target = arguments_.target.parse();
+        if (!target.ok()) return usage(target.status());
+        auto mapping = parse_tablespace_mapping(arguments_.mapping_words);
+        if (!mapping.ok()) return usage(mapping.status());
+        directory_ = absolute_path(arguments_.directory);
+        while (directory_.size() > 1 && directory_.ends_with('/')) directory_.pop_back();
+        if (const Status empty = check_directory(); !empty.ok()) return session_.fail(empty);
+        const auto repository = session_.open();
+        if (!repository) return kExitFailure;
+        auto plan = restore::make_plan(*repository, *target, arguments_.target.nearest, session_.context(), session_.log());
+        if (!plan.ok()) return session_.fail(plan.status());
+        if (const Status version = check_version(*plan); !version.ok()) return session_.fail(version);
+        describe(*plan);
+        restore::FetchOptions options;
+        options.target_directory = directory_;
+        options.tablespace_mapping = std::move(mapping).value();
+        options.concurrency = repository->settings().download_concurrency;
+        if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options); !result.ok())
+            return session_.fail(result);
+        if (const Status result = write_settings(*plan); !result.ok()) return session_.fail(result);
+        advise(*plan);
+        return kExitOk;
+    }
+
+private:
+    int usage(const Status& status) {
+        session_.log().error(status);
+        return kExitUsage;
+    }
+
+    // Before anything is asked of the store, since this is the most frequent mistake.
+    Status check_directory() const {
+        if (!path_exists(directory_)) return {};
+        if (!is_directory(directory_)) return {Kind::kInvalid, quoted(directory_) + " is not a directory", "Choose another --target-dir."};
+        FORGE_ASSIGN(const std::vector<std::string> names, list_directory(directory_));
+        if (names.empty()) return {};
+        const bool running = path_exists(join_path(directory_, "postmaster.pid"));
+        return {Kind::kInvalid, "directory " + quoted(directory_) + " is not empty" + (running ? ", and a server may be running in it" : ""),
+                "Choose another --target-dir, or move the contents away."};
+    }
+
+    Status check_version(const restore::Plan& plan) {
+        major_ = plan.backup.sentinel.pg_version / 10000;
+        if (major_ == 0) return {};
+        if (!arguments_.bin_directory.empty()) {
+            const int there = major_version_in(arguments_.bin_directory);
+            if (there == 0)
+                return {Kind::kInvalid, "directory " + quoted(arguments_.bin_directory) + " has no program \"postgres\"",
+                        "Give the directory with the server's programs."};
+            if (there != major_)
+                return {Kind::kInvalid,
+                        "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) + ", the programs in " +
+                            quoted(arguments_.bin_directory) + " are of " + std::to_string(there),
+                        "Use the programs of PostgreSQL " + std::to_string(major_) + "."};
+            bin_directory_ = arguments_.bin_directory;
+            return {};
+        }
+        const std::string standard = "/usr/lib/postgresql/" + std::to_string(major_) + "/bin";
+        if (path_exists(join_path(standard, "postgres"))) bin_directory_ = standard;
+        else find_in_path();
+        if (bin_directory_.empty())
+            session_.log().warning("PostgreSQL " + std::to_string(major_) + ", which the backup is of, was not found on this machine");
+        return {};
+    }
+
+    void find_in_path() {
+        const char* path = std::getenv("PATH");
+        for (const std::string& directory : split(path != nullptr ? path : "", ':'))
+            if (!directory.empty() && major_version_in(directory) == major_) {
+                bin_directory_ = directory;
+                return;
+            }
+    }
+
+    void say(const std::string& text) { session_.log().log(LogLevel::kNotice, text); }
+
+    void describe(const restore::Plan& plan) {
+        const layout::Sentinel& sentinel = plan.backup.sentinel;
+        say("target: " + describe_target(plan.target) + (plan.target.inclusive ? "" : " (exclusive)"));
+        say("backup: " + plan.backup.name + ", finished " + format_human(sentinel.finish_time) + ", " + format_size(sentinel.uncompressed_size));
+        say("WAL: " + std::to_string(plan.segments) + " segments, " + plan.first_segment + " to " + plan.last_segment);
+        if (!plan.exact) session_.log().warning("the target cannot be reached: " + plan.inexact_reason);
+        if (plan.reached_time) say("last transaction that will be there: " + format_human(*plan.reached_time));
+    }
+
+    Status write_settings(const restore::Plan& plan) {
+        const SettingWords words = words_for_same_settings(line_.global(), session_.loaded());
+        CommandParts parts;
+        parts.executable = own_path();
+        parts.words = words.words;
+        restore::RecoveryOptions options;
+        options.restore_command = restore_command_text(parts);
+        options.target_action = arguments_.action;
+        FORGE_TRY(restore::write_recovery_settings(directory_, plan, options, session_.log()));
+        if (!words.needs_environment.empty()) {
+            std::string names;
+            for (const std::string& name : words.needs_environment) names += (names.empty() ? "" : ", ") + name;
+            say("the server needs these variables in its environment while it recovers: " + names);
+            session_.log().hint("Or put them into files and use --env-dir, which restore_command then names.");
+        }
+        return {};
+    }
+
+    void advise(const restore::Plan& plan) {
+        say("directory " + quoted(directory_) + " is ready to recover to " + describe_target(plan.target));
+        if (::geteuid() == 0) {
+            say("the files belong to root, and the server does not run as root: change their owner first");
+            std::printf("chown -R postgres: %s\n", shell_quoted(directory_).c_str());
+        }
+        const std::string program = bin_directory_.empty() ? "pg_ctl" : shell_quoted(join_path(bin_directory_, "pg_ctl"));
+        say("start the server with the next command; to let it run beside another one add: -o '-p PORT'");
+        std::printf("%s -D %s -l %s start\n", program.c_str(), shell_quoted(directory_).c_str(), shell_quoted(directory_ + ".log").c_str());
+    }
+
+    const CommandLine& line_;
+    const RestoreArguments& arguments_;
+    Session session_;
+    std::string directory_;
+    int major_ = 0;
+    std::string bin_directory_;
+};
+
+}  // namespace
+
+int run_restore(CommandLine& line) {
+    RestoreArguments arguments;
+    line.option("--target-dir", arguments.directory, "new data directory: absent or empty (required)", "DIR");
+    arguments.target.add_to(line);
+    line.choice("--target-action", arguments.action, {"pause", "promote", "shutdown"}, "what the server does at the target (default: promote)");
+    line.repeated("-T,--tablespace-mapping", arguments.mapping_words, "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR", "OLD=NEW");
+    line.option("--pg-bindir", arguments.bin_directory, "programs of the server that is to run there; their version is checked", "DIR");
+    line.more_help("Chooses the newest backup that leads to the target, fetches it, writes recovery.signal and the settings for recovery into\n"
+                   "postgresql.auto.conf, and prints how to start the server. The server then fetches the WAL it needs with wal-fetch.\n"
+                   "Without a target it recovers to the end of the archived WAL. A restore that fails leaves a directory that cannot be started.\n\n"
+                   "Example:\n"
+                   "  forge-backup --env-dir /etc/forge_backup restore --target-dir /srv/pg/restored \\\n"
+                   "      --target-time '2026-11-22 09:30:00+01' --target-action pause\n\n"
+                   "Exit codes: 0 the directory is ready, 1 failed, 2 wrong usage.\n");
+    if (const auto code = line.parse()) return *code;
+    if (arguments.directory.empty()) return line.bad_usage("--target-dir is required");
+    return Restore(line, arguments).run();
+}
+
+}  // namespace forge::cli

@@ -1,0 +1,7 @@
+#include "cli/version.h"
+
+namespace forge::cli {
+
+std::string_view version() { return FORGE_VERSION; }
+
+}  // namespace forge::cli

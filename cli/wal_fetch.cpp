@@ -1,0 +1,198 @@
+// forge-backup wal-fetch NAME PATH: the restore_command. What it returns decides whether a server goes on recovering, waits, or opens its database too
+// early, so the rule of exit codes is kept in one place: Fetch::exit_code().
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cli/common.h"
+#include "cli/exit_codes.h"
+#include "cli/recovery_place.h"
+#include "core/base/text.h"
+#include "core/wal/fetcher.h"
+
+namespace forge::cli {
+
+namespace {
+
+constexpr seconds kOutageMemory{5};
+constexpr milliseconds kFirstPause{500};
+constexpr milliseconds kLongestPause{15000};
+
+struct FetchArguments {
+    std::string name;
+    std::string destination;
+    std::string prefetch_dir;
+    int prefetch = -1;        // nothing = download_concurrency
+    int retry_timeout = 300;  // seconds
+};
+
+class Fetch {
+public:
+    Fetch(const CommandLine& line, FetchArguments arguments)
+        : line_(line), arguments_(std::move(arguments)), session_(line, milliseconds(300)),
+          place_(find_recovery_place(arguments_.name, arguments_.destination)), outage_(place_) {}
+
+    int run() {
+        if (!place_.fast_file.empty() && take_fast_file()) return kExitOk;
+        if (place_.is_standby && outage_.is_recent(kOutageMemory)) {
+            session_.log().info("the store did not answer a moment ago: " + quoted(arguments_.name) + " is not asked for now");
+            return kExitFailure;
+        }
+        const Status result = place_.is_standby ? attempt() : attempt_until_known();
+        return exit_code(result);
+    }
+
+private:
+    // In standby mode the server has other sources and asks again: every failure but a missing file is 1, quickly. Everywhere else only a file that the
+    // store denies having is "not there"; whatever else goes wrong ends above 125.
+    int exit_code(const Status& result) {
+        if (result.ok()) {
+            if (place_.is_standby) outage_.forget();
+            return kExitOk;
+        }
+        if (session_.signal() != 0) return kExitSignalBase + session_.signal();
+        if (result.is(Kind::kNotFound)) {
+            if (place_.is_standby) outage_.forget();
+            session_.log().info("the archive has no file " + quoted(arguments_.name));
+            return kExitNotFound;
+        }
+        session_.log().error(result);
+        if (!place_.is_standby) return kExitUnknown;
+        if (result.retryable()) outage_.remember();
+        return kExitFailure;
+    }
+
+    Status attempt_until_known() {
+        const Deadline limit = Deadline::after(seconds(arguments_.retry_timeout));
+        milliseconds pause = kFirstPause;
+        std::string said;
+        bool was_corrupt = false;
+        while (true) {
+            const Status result = attempt();
+            const bool read_again = result.is(Kind::kCorrupt) && !std::exchange(was_corrupt, true);
+            const bool may_change = result.retryable() || result.is(Kind::kDenied) || result.is(Kind::kExhausted);
+            if (!read_again && (!may_change || limit.passed())) return result;
+            if (said != result.message()) session_.log().warning(result.message() + "; trying again");
+            said = result.message();
+            if (session_.cancel().wait_for(std::min(pause, std::max(limit.left(), milliseconds(1))))) return session_.cancel().check();
+            pause = std::min(pause * 2, kLongestPause);
+        }
+    }
+
+    // Settings are read each time: what was repaired meanwhile counts.
+    Status attempt() {
+        FORGE_ASSIGN(LoadedSettings loaded, load_settings(line_.global(), place_.data_directory));
+        if (loaded.settings.kind == settings::StorageKind::kOff) return no_storage();
+        store::CallContext context = session_.context();
+        if (place_.is_standby) {
+            // An unreachable store must not hold up the start of a standby; one that sends, however slowly, may.
+            loaded.settings.s3.connect_timeout = milliseconds(2500);
+            loaded.settings.s3.first_byte_timeout = seconds(5);
+            loaded.settings.s3.stall_timeout = seconds(6);
+            context.max_attempts = 1;
+        }
+        FORGE_ASSIGN(const auto repository, repository::Repository::open(loaded.settings, session_.log()));
+        const int prefetch = prefetch_count(loaded.settings);
+        wal::FetchOptions options;
+        options.destination = arguments_.destination;
+        options.prefetch = prefetch;
+        if (prefetch > 0) options.spool_directory = make_spool_directory(place_, spool_wish());
+        FORGE_TRY(wal::fetch_wal(*repository, arguments_.name, options, context));
+        if (!options.spool_directory.empty()) start_prefetch(options.spool_directory, prefetch);
+        return {};
+    }
+
+    int prefetch_count(const settings::Settings& settings) const {
+        if (layout::classify_wal_name(arguments_.name) != layout::WalKind::kSegment) return 0;
+        return arguments_.prefetch >= 0 ? arguments_.prefetch : settings.download_concurrency;
+    }
+
+    std::string spool_wish() const {
+        if (!arguments_.prefetch_dir.empty()) return arguments_.prefetch_dir;
+        const char* variable = std::getenv("WALG_PREFETCH_DIR");
+        return variable != nullptr ? variable : "";
+    }
+
+    // A directory beside the data directory from which recovery is to take files first, as Spilo's own script does.
+    bool take_fast_file() {
+        if (::rename(place_.fast_file.c_str(), arguments_.destination.c_str()) == 0) return true;
+        const auto content = read_file(place_.fast_file, 1U << 30);
+        if (!content.ok() || !write_file_durably(arguments_.destination, as_bytes(*content)).ok()) return false;
+        ::unlink(place_.fast_file.c_str());
+        return true;
+    }
+
+    // A process of its own, so that this one can answer now. It belongs to nobody: the server neither waits for it nor sees it end.
+    void start_prefetch(const std::string& spool, int count) const {
+        std::vector<std::string> words{own_path(), "wal-prefetch", arguments_.name, "--prefetch-dir=" + spool, "--prefetch=" + std::to_string(count)};
+        for (std::string& word : words_for_options(line_.global())) words.push_back(std::move(word));
+        if (line_.global().pgdata.empty()) words.push_back("--data-directory=" + place_.data_directory);
+        std::vector<char*> pointers;
+        for (std::string& word : words) pointers.push_back(word.data());
+        pointers.push_back(nullptr);
+        const pid_t child = ::fork();
+        if (child > 0) ::waitpid(child, nullptr, 0);
+        if (child != 0) return;
+        if (::fork() != 0) ::_exit(0);
+        ::setsid();
+        const int null = ::open("/dev/null", O_RDWR);
+        for (int fd = 0; fd <= 2; ++fd) ::dup2(null, fd);
+        ::syscall(SYS_close_range, 3U, ~0U, 0U);
+        sigset_t none;
+        sigemptyset(&none);
+        ::sigprocmask(SIG_SETMASK, &none, nullptr);
+        [[maybe_unused]] const int niceness = ::nice(10);
+        ::execv(pointers[0], pointers.data());
+        ::_exit(0);
+    }
+
+    const CommandLine& line_;
+    const FetchArguments arguments_;
+    Session session_;
+    const RecoveryPlace place_;
+    const OutageMemory outage_;
+};
+
+}  // namespace
+
+int run_wal_fetch(CommandLine& line) {
+    FetchArguments arguments;
+    line.positional("NAME", arguments.name, "file wanted, as %f gives it", true);
+    line.positional("PATH", arguments.destination, "where to put it, as %p gives it", true);
+    line.option("--prefetch", arguments.prefetch, "segments to fetch ahead in the background; 0 = none (default: --download-concurrency)", "N");
+    line.option("--prefetch-dir", arguments.prefetch_dir, "where they wait (default: a hidden directory beside the data directory)", "DIR");
+    line.option("--retry-timeout", arguments.retry_timeout, "how long a restore waits for a store that does not answer (default: 300)", "SECONDS");
+    line.more_help("Example (postgresql.conf):\n"
+                   "  restore_command = 'forge-backup --env-dir /etc/forge_backup wal-fetch %f %p'\n\n"
+                   "Exit codes: 0 the file is there; 74 the archive has no such file; 143 stopped by SIGTERM. When the store cannot be asked or the\n"
+                   "file cannot be read: 1 within 10 s in standby mode (standby.signal), where the server asks again; 200 otherwise, after\n"
+                   "--retry-timeout, so that recovery stops instead of opening the database without the rest of the WAL.\n");
+    if (const auto code = line.parse()) return *code;
+    if (!layout::classify_wal_name(arguments.name)) return line.bad_usage("file " + quoted(arguments.name) + " is not a WAL file");
+    return Fetch(line, std::move(arguments)).run();
+}
+
+int run_wal_prefetch(CommandLine& line) {
+    std::string name;
+    std::string data_directory;
+    wal::FetchOptions options;
+    line.positional("NAME", name, "segment that was just fetched", true);
+    line.option("--prefetch", options.prefetch, "segments to fetch", "N");
+    line.option("--prefetch-dir", options.spool_directory, "where they wait", "DIR");
+    line.option("--data-directory", data_directory, "data directory in recovery", "DIR");
+    line.more_help("wal-fetch starts this by itself.\n");
+    if (const auto code = line.parse()) return *code;
+    Session session(line, seconds(1));
+    const auto repository = session.open(data_directory);
+    if (!repository) return kExitFailure;
+    store::CallContext context = session.context();
+    context.deadline = Deadline::after(std::chrono::minutes(5));
+    const Status result = wal::prefetch_wal(*repository, name, options, context);
+    return result.ok() || result.is(Kind::kAlreadyExists) ? kExitOk : session.fail(result);
+}
+
+}  // namespace forge::cli
