@@ -43,8 +43,7 @@ Status bad_number(const Found& found, int lowest, int highest) {
 }
 
 Status load_streams(Draft& draft, const std::string& name, std::string_view variable, int& target) {
-    auto found = draft.sources.setting(name);
-    if (found && found->value == "0") found.reset();
+    auto found = draft.sources.setting(name, "0");
     const bool own = found.has_value();
     if (!found) found = draft.sources.variable({variable});
     if (found) {
@@ -60,8 +59,7 @@ Status load_streams(Draft& draft, const std::string& name, std::string_view vari
 }
 
 Status load_rate(Draft& draft, const std::string& name, std::string_view variable, std::uint64_t& target) {
-    auto found = draft.sources.setting(name);
-    if (found && parse_size(found->value) == std::uint64_t{0}) found.reset();
+    auto found = draft.sources.setting(name, "0");
     if (!found) found = draft.sources.variable({variable});
     if (found) {
         const auto size = parse_size(found->value);
@@ -99,8 +97,7 @@ Status load_part_size(Draft& draft) {
 }
 
 Status load_retain(Draft& draft) {
-    auto found = draft.sources.setting("retain");
-    if (found && found->value == "-1") found.reset();
+    auto found = draft.sources.setting("retain", "-1");
     const bool own = found.has_value();
     if (!found) found = draft.sources.variable({"BACKUP_NUM_TO_RETAIN"});
     int& target = draft.settings.retain;

@@ -41,8 +41,7 @@ Result<Endpoint> load_endpoint(Draft& draft) {
 }
 
 Status load_path_style(Draft& draft, const Endpoint& endpoint) {
-    auto found = draft.sources.setting("s3_path_style");
-    if (found && found->value == "auto") found.reset();
+    auto found = draft.sources.setting("s3_path_style", "auto");
     if (!found && !endpoint.own) found = draft.sources.variable({"AWS_S3_FORCE_PATH_STYLE"});
     bool& path_style = draft.settings.s3.path_style;
     if (found) {

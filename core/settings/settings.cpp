@@ -98,8 +98,7 @@ Result<int> zstd_level(const Found& found) {
 Status load_compression_level(Draft& draft) {
     const codec::Method method = draft.settings.compression;
     auto& level = draft.settings.compression_level;
-    auto found = draft.sources.setting("compression_level");
-    if (found && found->value == "-1") found.reset();
+    auto found = draft.sources.setting("compression_level", "-1");
     if (found && method != codec::Method::kNone) {
         const auto number = parse_number<int>(trim(found->value));
         const codec::LevelRange range = codec::level_range(method);
@@ -129,14 +128,14 @@ Status load_compression(Draft& draft) {
     }
     draft.note("compression", std::string(codec::method_name(settings.compression)), found);
     settings.backup_compression = settings.compression;
-    auto backup = draft.sources.variable({"WALG_BACKUP_COMPRESSION_METHOD"});
+    const auto backup = draft.sources.variable({"WALG_BACKUP_COMPRESSION_METHOD"});
     // It is an exception to what the same source or a weaker one says, not to a stronger one.
-    if (backup && found && backup->rank > found->rank) backup.reset();
-    if (backup) {
+    const bool applies = backup && (!found || backup->rank <= found->rank);
+    if (applies) {
         FORGE_ASSIGN(settings.backup_compression, writable_method(*backup));
     }
     draft.note("backup_compression", std::string(codec::method_name(settings.backup_compression)),
-               backup ? backup : found);
+               applies ? backup : found);
     return load_compression_level(draft);
 }
 

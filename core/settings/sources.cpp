@@ -146,9 +146,9 @@ Result<bool> Sources::add_directory(const std::string& directory) {
     return true;
 }
 
-std::optional<Found> Sources::setting(const std::string& name) const {
+std::optional<Found> Sources::setting(const std::string& name, std::string_view unset) const {
     const auto found = settings_.find(name);
-    if (found == settings_.end() || found->second.empty()) return std::nullopt;
+    if (found == settings_.end() || found->second.empty() || found->second == unset) return std::nullopt;
     return Found{name, found->second, "setting", "", 0};
 }
 

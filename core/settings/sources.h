@@ -34,8 +34,8 @@ class Sources {
 public:
     static Result<Sources> read(const Inputs& inputs);
 
-    // The setting of that name; nothing when empty.
-    std::optional<Found> setting(const std::string& name) const;
+    // The setting of that name; nothing when it is empty or `unset`, the value that stands for "not set".
+    std::optional<Found> setting(const std::string& name, std::string_view unset = {}) const;
     // The strongest source that has one of the variables; within a source the first of them. An empty file hides the
     // variable in weaker sources. Storage variables are found with WALG_ and WALE_ in front as well.
     std::optional<Found> variable(std::initializer_list<std::string_view> names) const;
