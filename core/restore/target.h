@@ -23,15 +23,17 @@ struct Target {
 struct Plan {
     repository::BackupEntry backup;
     Target target;
-    Timeline timeline = 0;             // where the target lies
-    std::vector<Timeline> lineage;     // from the backup's timeline to that one
-    std::string first_segment, last_segment;  // WAL needed; last = what the archive has at most
+    Timeline timeline = 0;                    // where the target lies
+    std::vector<Timeline> lineage;            // from the backup's timeline to that one
+    std::string first_segment, last_segment;  // WAL needed; without a target in it, all that can be reached
     std::uint64_t segments = 0;
-    std::optional<Instant> reached_time;   // commit time of the last transaction that will be there (nothing: unknown)
+    std::optional<Instant> reached_time;  // commit time of the last transaction that will be there (nothing: unknown)
+    // Start of the last record that will be replayed (the end of the backup for kImmediate): as recovery_target_lsn it
+    // makes recovery stop just there.
     std::optional<Lsn> reached_lsn;
-    bool exact = true;                 // false: the target itself is not reachable; reached_* is the nearest going back
+    bool exact = true;  // false: the target itself is not reachable; reached_* is the nearest going back
     std::string inexact_reason;
-    std::vector<std::string> missing_segments;   // holes between first and last
+    std::vector<std::string> missing_segments;  // holes that keep an inexact plan from going on
 };
 // The window of a repository: finish of the oldest restorable backup to the last commit in the archived WAL.
 struct Window {
@@ -39,10 +41,12 @@ struct Window {
     std::optional<Lsn> latest_lsn;
 };
 
-// Chooses the newest backup on the lineage that finished before the target. Reads history objects, and as much WAL as needed to find the target.
-// kInvalid with the window in the message when nothing qualifies ("… is before the first backup ended …", "… is after the last archived transaction …" unless
-// `allow_nearest`, which gives an inexact plan instead).
-Result<Plan> make_plan(repository::Repository& repository, const Target& target, bool allow_nearest, const store::CallContext& context, Logger& logger);
+// Chooses the newest backup on the lineage that finished before the target. Reads history objects, and as much WAL as
+// needed to find the target. kInvalid with the window in the message when nothing qualifies ("… is before the first
+// backup ended …", "… is after the last archived transaction …" unless `allow_nearest`, which gives an inexact plan
+// instead).
+Result<Plan> make_plan(repository::Repository& repository, const Target& target, bool allow_nearest,
+                       const store::CallContext& context, Logger& logger);
 Result<Window> recovery_window(repository::Repository& repository, const store::CallContext& context);
 
 }  // namespace forge::restore
