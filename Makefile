@@ -1,0 +1,89 @@
+# The front door of an extension: make, make install, make installcheck, with PG_CONFIG= where there are several servers.
+# Builds the server library here (PGXS) and the executable through CMake, into build/.
+#
+#   FORGE_WERROR=OFF   for packagers: warnings are not errors
+#   TAP_TESTS=         installcheck without the TAP tests (they start servers of their own and do not run as root)
+
+PG_CONFIG ?= pg_config
+FORGE_WERROR ?= ON
+FORGE_VERSION := $(shell cat VERSION)
+
+MODULE_big = forge_backup
+EXTENSION = extension/forge_backup
+DATA = $(wildcard sql/forge_backup--*.sql)
+
+pg_version := $(shell $(PG_CONFIG) --version)
+ifeq ($(pg_version),)
+$(error cannot run "$(PG_CONFIG)": install postgresql-server-dev-15 or give PG_CONFIG=/path/of/pg_config)
+endif
+pg_major := $(shell echo '$(pg_version)' | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+ifneq ($(shell test $(pg_major) -ge 15 && echo yes),yes)
+$(error forge_backup needs PostgreSQL 15 or later, "$(PG_CONFIG)" belongs to $(pg_version))
+endif
+ifneq ($(shell sed -nE "s/^default_version = '(.*)'/\1/p" extension/forge_backup.control),$(shell sed -E 's/^([0-9]+\.[0-9]+).*/\1/' VERSION))
+$(error default_version in extension/forge_backup.control does not fit VERSION)
+endif
+
+# What the server library uses of the core: no thread, no network, no codec.
+server_sources := $(shell grep -E '^(extension|archive_module|bgworker|core/protocol|core/schedule)/' sources.list) \
+	$(addprefix core/base/,bytes.cpp lsn.cpp status.cpp text.cpp)
+OBJS = $(addprefix build/pgxs/,$(server_sources:.cpp=.o))
+
+warnings := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Wnull-dereference
+ifneq ($(FORGE_WERROR),OFF)
+warnings += -Werror
+endif
+
+# Only what is marked is exported; 15 marks nothing by itself. Its headers use "register" and are not ours to warn about.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
+	-DFORGE_VERSION='"$(FORGE_VERSION)"' -DFORGE_HELPER_PATH='"$(shell $(PG_CONFIG) --bindir)/forge-backup"'
+PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -fvisibility-inlines-hidden -Wno-register $(warnings)
+# PGXS links with the C compiler.
+SHLIB_LINK = -lstdc++
+
+REGRESS = surface privileges arguments preload
+REGRESS_OPTS = --inputdir=test
+PROVE_TESTS = $(wildcard test/t/*.pl)
+PROVE_FLAGS = -I test/perl
+ifneq ($(shell id -u),0)
+ifneq ($(PROVE_TESTS),)
+TAP_TESTS = 1
+endif
+endif
+
+EXTRA_CLEAN = build/pgxs build/cmake
+
+# No bitcode: it would need clang, and there is nothing worth inlining into queries.
+override with_llvm := no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+ccache := $(shell command -v ccache)
+
+build/pgxs/%.o: %.cpp VERSION Makefile
+	@mkdir -p $(@D)
+	$(ccache) $(CXX) $(CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJS:.o=.d)
+
+all: executable
+install: install-executable
+uninstall: uninstall-executable
+
+# CMake knows what is out of date; unit tests are built where their library is there.
+.PHONY: executable install-executable uninstall-executable bench
+executable:
+	@cmake -S . -B build/cmake $(if $(shell command -v ninja),-G Ninja) --log-level=WARNING \
+		-DFORGE_WERROR=$(FORGE_WERROR) $(if $(ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=$(ccache)) \
+		-DFORGE_TESTS=$(if $(shell pkg-config --exists gtest 2>/dev/null && echo yes),ON,OFF)
+	@cmake --build build/cmake $(if $(shell command -v ninja),-- --quiet)
+
+install-executable: executable
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) build/cmake/forge-backup '$(DESTDIR)$(bindir)/forge-backup'
+
+uninstall-executable:
+	rm -f '$(DESTDIR)$(bindir)/forge-backup'
+
+bench:
+	./dev bench

@@ -1,0 +1,370 @@
+// The archive module: what the archiver process calls for each finished WAL file, over one long-lived helper.
+//
+// True is returned only for a file whose durable upload the helper has confirmed under the current settings (or, with
+// no storage configured at all, for a file that nobody wants). Everything else is false: the file stays ".ready" and
+// the server asks again. No ERROR leaves a callback: in 15 it would end the archiver, uncounted, for up to a minute.
+//
+// Without preloading there is no shared memory: archiving is the same, there is less to see.
+#include "extension/boundary.h"
+#include "extension/helper_link.h"
+#include "extension/settings.h"
+#include "extension/shared_state.h"
+
+namespace forge::server {
+
+namespace {
+
+using protocol::Frame;
+using protocol::FrameType;
+using protocol::Tag;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Starting a helper and having it read the settings takes milliseconds; a helper that needs longer is stuck.
+constexpr seconds kStartPatience{10};
+// The helper answers within the time it was given; the rest is for the answer to arrive.
+constexpr seconds kAnswerPatience{1};
+// After the postmaster began to stop: the archiver's last cycle has no deadline but ours. Waits take up to a second.
+constexpr seconds kShutdownPatience{4};
+constexpr seconds kShutdownGrace{4};
+constexpr seconds kLongestRespawnPause{30};
+// A breaker that says it is open without saying until when is believed for this long.
+constexpr seconds kLongestBreakerPause{60};
+
+// Line 8 of postmaster.pid reads "stopping" from the first moment of a shutdown; the archiver itself is told only when
+// all others are gone. No server function here: nothing that could raise ERROR.
+bool postmaster_is_stopping() {
+    if (ShutdownRequestPending) return true;
+    const int file = open("postmaster.pid", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return false;
+    char content[2048];
+    const ssize_t count = read(file, content, sizeof(content));
+    close(file);
+    if (count <= 0) return false;
+    std::string_view rest(content, static_cast<std::size_t>(count));
+    for (int line = 1; line < LOCK_FILE_LINE_PM_STATUS; ++line) {
+        const std::size_t end = rest.find('\n');
+        if (end == rest.npos) return false;
+        rest.remove_prefix(end + 1);
+    }
+    return rest.starts_with(PM_STATUS_STOPPING);
+}
+
+// Logs changes of state, once each: the first failure of a kind, recovery, off and on.
+class Reporter {
+public:
+    void failed(const char* file, const Status& status) {
+        const std::string state(kind_name(status.kind()));
+        ++failures_;
+        const bool first = state != state_;
+        state_ = state;
+        ereport(first ? WARNING : DEBUG1,
+                (errmsg("forge_backup: could not archive \"%s\": %s", file, status.message().c_str()),
+                 status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
+    }
+    void archived(const char* file) {
+        ereport(DEBUG1, (errmsg_internal("forge_backup: archived \"%s\"", file)));
+        if (failures_ > 0) {
+            ereport(LOG, (errmsg("forge_backup: archiving works again after %llu failed attempts",
+                                 static_cast<unsigned long long>(failures_))));
+        } else if (state_ == "off") {
+            ereport(LOG, (errmsg("forge_backup: archiving is on")));
+        }
+        failures_ = 0;
+        state_ = "on";
+    }
+    void dropped() {
+        if (state_ != "off") {
+            ereport(WARNING,
+                    (errmsg("forge_backup: archiving is off, WAL is accepted and dropped"),
+                     errhint("Set forge_backup.storage, or the variables in forge_backup.env_dir, to keep it.")));
+        }
+        failures_ = 0;
+        state_ = "off";
+    }
+
+private:
+    std::string state_;
+    std::uint64_t failures_ = 0;
+};
+
+class Archiver {
+public:
+    Archiver() : link_(HelperRole::kArchiver, [this] { return on_wake(); }) {}
+
+    bool archive(const char* file, const char* path);
+    void shut_down() { link_.stop(postmaster_is_stopping() ? milliseconds(kShutdownGrace) : milliseconds(seconds(5))); }
+    // The archiver's own loop waits on the same latch; what a wait of ours swallowed must be set again, or a shutdown
+    // waits for a minute.
+    void give_latch_back() {
+        if (link_.latch_consumed()) SetLatch(MyLatch);
+        link_.forget_latch();
+    }
+
+private:
+    Status on_wake();
+    Status ready_helper();
+    Status configure();
+    Status respawn_later(Status failure);
+    void handle(const Frame& frame);
+    bool breaker_is_open() const { return breaker_open_until_ && SteadyClock::now() < *breaker_open_until_; }
+    Result<Frame> ask(const char* file, const char* path);
+    void publish_success(const char* file, bool dropped);
+    void publish_failure(const char* file, const Status& status);
+
+    HelperLink link_;
+    std::vector<std::string> snapshot_;
+    std::uint64_t epoch_ = 0;
+    std::uint64_t configured_epoch_ = 0;  // of the running helper; 0 = not yet
+    std::optional<Deadline> respawn_at_;
+    int lost_helpers_ = 0;  // since the last answer
+    std::optional<Deadline> breaker_open_until_;
+    std::optional<Deadline> stop_by_;  // set when a shutdown is noticed
+    bool given_up_ = false;            // a call ran out of time during a shutdown
+    Reporter reporter_;
+};
+
+Status Archiver::on_wake() {
+    if (!stop_by_ && postmaster_is_stopping()) stop_by_ = deadline_in(kShutdownPatience);
+    if (!stop_by_ || SteadyClock::now() < *stop_by_) return {};
+    given_up_ = true;
+    return Status(Kind::kCancelled, "the server is shutting down", "The file is archived after the next start.");
+}
+
+Status Archiver::respawn_later(Status failure) {
+    link_.stop(milliseconds(0));
+    configured_epoch_ = 0;
+    lost_helpers_ = std::min(lost_helpers_ + 1, 16);
+    // The first death costs nothing but a retry.
+    const auto pause =
+        lost_helpers_ == 1 ? seconds(0) : std::min(seconds(1LL << (lost_helpers_ - 2)), kLongestRespawnPause);
+    respawn_at_ = deadline_in(pause);
+    update_state([](SharedState& state) { state.archiver.helper_pid = 0; });
+    return failure;
+}
+
+Status Archiver::ready_helper() {
+    auto snapshot = settings_snapshot();
+    if (snapshot != snapshot_ || epoch_ == 0) {
+        snapshot_ = std::move(snapshot);
+        ++epoch_;
+        // New settings deserve a new chance.
+        respawn_at_.reset();
+        breaker_open_until_.reset();
+    }
+    if (!link_.running()) {
+        configured_epoch_ = 0;
+        if (respawn_at_ && SteadyClock::now() < *respawn_at_)
+            return Status(Kind::kUnavailable, "the helper process keeps ending, waiting before the next start",
+                          "Earlier lines of the server's log say why.");
+        if (Status started = link_.start(deadline_in(kStartPatience)); !started.ok()) return respawn_later(started);
+        update_state([this](SharedState& state) {
+            state.archiver.pid = MyProcPid;
+            state.archiver.helper_pid = link_.pid();
+            ++state.archiver.helper_starts;
+            state.archiver.breaker.set("closed");
+        });
+        breaker_open_until_.reset();
+    }
+    if (configured_epoch_ != epoch_) FORGE_TRY(configure());
+    while (const auto frame = link_.poll()) handle(*frame);
+    if (!link_.running()) return respawn_later(Status(Kind::kUnavailable, "the helper process ended unexpectedly"));
+    return {};
+}
+
+Status Archiver::configure() {
+    auto answer = link_.configure(epoch_, snapshot_, deadline_in(kStartPatience));
+    if (!answer.ok()) return answer.status().is(Kind::kCancelled) ? answer.status() : respawn_later(answer.status());
+    configured_epoch_ = epoch_;
+    handle(*answer);
+    return {};
+}
+
+// What the helper says unasked: another effective configuration, or another state of the breaker.
+void Archiver::handle(const Frame& frame) {
+    if (frame.type == FrameType::kConfigured) {
+        bool changed = false;
+        update_state([&](SharedState& state) {
+            changed = store_configured(state, frame);
+            state.archiver.epoch = epoch_;
+        });
+        if (changed) wake_scheduler();
+    } else if (frame.type == FrameType::kStoreState) {
+        const bool open = frame.text(Tag::kState) == "open";
+        const auto next_try = static_cast<std::int64_t>(frame.number(Tag::kNextTry));
+        const TimestampTz next_at =
+            next_try == 0
+                ? 0
+                : next_try - static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+        breaker_open_until_.reset();
+        if (open) {
+            auto pause = std::chrono::duration_cast<milliseconds>(kLongestBreakerPause);
+            if (next_at != 0) pause = std::min(pause, milliseconds((next_at - GetCurrentTimestamp()) / 1000));
+            breaker_open_until_ = deadline_in(pause);
+        }
+        update_state([&](SharedState& state) {
+            state.archiver.breaker.set(frame.text(Tag::kState));
+            state.archiver.breaker_failures = frame.number(Tag::kFailures);
+            state.archiver.breaker_next_try = open ? next_at : 0;
+            if (open) state.archiver.problem.set(status_of(frame));
+        });
+    }
+}
+
+Result<Frame> Archiver::ask(const char* file, const char* path) {
+    const milliseconds patience(settings.archive_timeout);
+    Frame question(FrameType::kArchive);
+    question.add(Tag::kName, file).add(Tag::kPath, path);
+    question.add_number(Tag::kEpoch, epoch_).add_number(Tag::kTimeoutMs, static_cast<std::uint64_t>(patience.count()));
+    const Deadline deadline = deadline_in(patience + kAnswerPatience);
+    FORGE_TRY(link_.send(question, deadline));
+    for (;;) {
+        FORGE_ASSIGN(Frame frame, link_.receive(deadline));
+        const bool ours =
+            frame.type == FrameType::kArchived && frame.text(Tag::kName) == file && frame.number(Tag::kEpoch) == epoch_;
+        if (ours) return frame;
+        handle(frame);
+    }
+}
+
+bool Archiver::archive(const char* file, const char* path) {
+    // A wait of ours may end because of a shutdown that began long ago.
+    if (given_up_) return false;
+    Status status = ready_helper();
+    if (status.ok() && breaker_is_open()) {
+        ereport(DEBUG1, (errmsg_internal("forge_backup: the store is left alone for now")));
+        update_state([](SharedState& state) { ++state.archiver.failed_count; });
+        return false;
+    }
+    bool dropped = false;
+    if (status.ok()) {
+        auto answer = ask(file, path);
+        status = answer.ok() ? status_of(*answer) : answer.status();
+        if (answer.ok()) {
+            lost_helpers_ = 0;
+            dropped = answer->text(Tag::kState) == "off";
+        } else if (link_.running() && status.is(Kind::kTimeout)) {
+            // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
+            status = respawn_later(Status(Kind::kTimeout, "the helper process does not answer and is replaced"));
+        } else if (!link_.running()) {
+            status = respawn_later(std::move(status));
+        } else {
+            Frame forget(FrameType::kForget);
+            forget.add(Tag::kName, file);
+            (void)link_.send(forget, deadline_in(milliseconds(0)));
+        }
+    }
+    if (!status.ok()) {
+        publish_failure(file, status);
+        reporter_.failed(file, status);
+        return false;
+    }
+    publish_success(file, dropped);
+    dropped ? reporter_.dropped() : reporter_.archived(file);
+    return true;
+}
+
+void Archiver::publish_success(const char* file, bool dropped) {
+    update_state([&](SharedState& state) {
+        ArchiverInfo& archiver = state.archiver;
+        archiver.problem.clear();
+        if (dropped) {
+            ++archiver.dropped_count;
+            return;
+        }
+        ++archiver.archived_count;
+        archiver.last_archived.set(file);
+        archiver.last_archived_at = GetCurrentTimestamp();
+    });
+}
+
+void Archiver::publish_failure(const char* file, const Status& status) {
+    update_state([&](SharedState& state) {
+        ArchiverInfo& archiver = state.archiver;
+        ++archiver.failed_count;
+        archiver.last_failed.set(file);
+        archiver.last_failed_at = GetCurrentTimestamp();
+        archiver.problem.set(status);
+    });
+}
+
+// On the heap and never freed: nothing of ours runs in the exit of the process but shutdown_cb.
+Archiver* g_archiver = nullptr;
+MemoryContext g_context = nullptr;
+
+void report_quietly(const Failure& failure, const char* file) {
+    (void)run_caught([&] {
+        call_server([&] {
+            ereport(WARNING, (errmsg("forge_backup: could not archive \"%s\": %s", file, failure.message),
+                              failure.hint[0] != '\0' ? errhint("%s", failure.hint) : 0));
+        });
+    });
+}
+
+// In 15 and 16 the server calls this in TopMemoryContext with no handler around it: what is allocated here is ours to
+// free, and what is raised here ours to catch.
+bool archive_file(const char* file, const char* path) {
+    const MemoryContext outer = MemoryContextSwitchTo(g_context);
+    bool archived = false;
+    const Failure failure = run_caught([&] {
+        if (g_archiver == nullptr) g_archiver = new Archiver();
+        archived = g_archiver->archive(file, path);
+    });
+    if (failure.failed) {
+        archived = false;
+        report_quietly(failure, file);
+    }
+    if (g_archiver != nullptr) g_archiver->give_latch_back();
+    MemoryContextSwitchTo(outer);
+    MemoryContextReset(g_context);
+    return archived;
+}
+
+void archiver_shutdown() {
+    (void)run_caught([] {
+        if (g_archiver != nullptr) g_archiver->shut_down();
+        update_state([](SharedState& state) {
+            state.archiver.pid = 0;
+            state.archiver.helper_pid = 0;
+        });
+    });
+}
+
+void create_context() {
+    if (g_context == nullptr)
+        g_context = AllocSetContextCreate(TopMemoryContext, "forge_backup archiver", ALLOCSET_SMALL_SIZES);
+}
+
+}  // namespace
+
+}  // namespace forge::server
+
+// Always configured: a server without a store must not keep every segment, and a wrong configuration is the helper's to
+// report, once.
+extern "C" {
+#if PG_VERSION_NUM >= 160000
+static bool forge_check_configured(ArchiveModuleState*) { return true; }
+static bool forge_archive_file(ArchiveModuleState*, const char* file, const char* path) {
+    return forge::server::archive_file(file, path);
+}
+static void forge_archive_shutdown(ArchiveModuleState*) { forge::server::archiver_shutdown(); }
+
+const ArchiveModuleCallbacks* _PG_archive_module_init(void) {
+    static const ArchiveModuleCallbacks callbacks = {nullptr, forge_check_configured, forge_archive_file,
+                                                     forge_archive_shutdown};
+    forge::server::create_context();
+    return &callbacks;
+}
+#else
+static bool forge_check_configured(void) { return true; }
+static bool forge_archive_file(const char* file, const char* path) { return forge::server::archive_file(file, path); }
+static void forge_archive_shutdown(void) { forge::server::archiver_shutdown(); }
+
+void _PG_archive_module_init(ArchiveModuleCallbacks* callbacks) {
+    forge::server::create_context();
+    callbacks->check_configured_cb = forge_check_configured;
+    callbacks->archive_file_cb = forge_archive_file;
+    callbacks->shutdown_cb = forge_archive_shutdown;
+}
+#endif
+}

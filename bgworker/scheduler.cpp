@@ -1,0 +1,437 @@
+// The scheduler: one static worker that is always there and cheap. It decides when a base backup is made: somebody
+// asked, the schedule says so, or the storage has none. It starts a runner for each, one at a time, and looks at how it
+// ended.
+//
+// On a standby it serves requests only; what is scheduled belongs to the primary.
+#include "bgworker/job.h"
+#include "extension/helper_link.h"
+#include "extension/settings.h"
+
+extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
+
+namespace forge::server {
+
+namespace {
+
+using protocol::Frame;
+using protocol::FrameType;
+using protocol::Tag;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kQueryPatience{60};
+// Promotion wakes nobody: a standby looks for it.
+constexpr seconds kStandbyPause{5};
+constexpr seconds kIdlePause{60};
+constexpr seconds kFirstRetry{60};
+constexpr seconds kLongestRetry{1800};
+constexpr seconds kFirstCheckRetry{5};
+constexpr seconds kLongestCheckRetry{60};
+
+// A pause that doubles from failure to failure.
+class Backoff {
+public:
+    Backoff(seconds first, seconds longest) : first_(first), longest_(longest), pause_(first) {}
+    void fail() {
+        at_ = deadline_in(pause_);
+        pause_ = std::min(pause_ * 2, longest_);
+    }
+    void reset() {
+        at_ = Deadline{};
+        pause_ = first_;
+    }
+    bool passed() const { return SteadyClock::now() >= at_; }
+    Deadline at() const { return at_; }
+
+private:
+    seconds first_;
+    seconds longest_;
+    seconds pause_;
+    Deadline at_{};
+};
+
+// The schedule as the settings say it now.
+class Schedule {
+public:
+    // Reads the settings again. A wrong expression means no scheduled backups, a wrong zone means UTC; both are
+    // reported.
+    Status read() {
+        const bool zone_changed = zone_text_ != settings.schedule_timezone;
+        if (text_ == settings.schedule && !zone_changed && known_) return problem_;
+        known_ = true;
+        text_ = settings.schedule;
+        zone_text_ = settings.schedule_timezone;
+        if (zone_changed) clock_.reset();
+        cron_.reset();
+        problem_ = Status();
+        next_for_minute_.reset();
+        const char* const zone_name = zone_text_.c_str();
+        zone_ = call_server([zone_name] { return pg_tzset(zone_name); });
+        if (zone_ == nullptr)
+            problem_ = Status(Kind::kInvalid, "forge_backup.schedule_timezone: unknown time zone " + quoted(zone_text_),
+                              "Use a name from pg_timezone_names; UTC is used until then.");
+        if (trim(text_).empty()) return problem_;
+        auto cron = schedule::parse_cron(text_);
+        if (cron.ok())
+            cron_ = *cron;
+        else
+            problem_ = cron.status().with_context("forge_backup.schedule");
+        return problem_;
+    }
+    bool due(std::int64_t minute) {
+        return cron_ && clock_.due(*cron_, minute, [this](std::int64_t at) { return local(at); });
+    }
+    // As a timestamp, 0 = never. Searched once a minute at most.
+    TimestampTz next(std::int64_t minute) {
+        if (!cron_) return 0;
+        if (next_for_minute_ != minute) {
+            next_for_minute_ = minute;
+            const auto next = schedule::next_run(*cron_, minute, [this](std::int64_t at) { return local(at); });
+            next_at_ = next ? time_t_to_timestamptz(*next * SECS_PER_MINUTE) : 0;
+        }
+        return next_at_;
+    }
+
+private:
+    schedule::LocalMinute local(std::int64_t minute) const {
+        if (zone_ == nullptr) return schedule::utc_to_local(minute);
+        const pg_time_t at = minute * SECS_PER_MINUTE;
+        const pg_tm* const parts = pg_localtime(&at, zone_);
+        return {parts->tm_min, parts->tm_hour, parts->tm_mday, parts->tm_mon + 1, parts->tm_wday};
+    }
+
+    bool known_ = false;
+    std::string text_;
+    std::string zone_text_;
+    pg_tz* zone_ = nullptr;
+    std::optional<schedule::CronExpression> cron_;
+    schedule::CronClock clock_;
+    Status problem_;
+    std::optional<std::int64_t> next_for_minute_;
+    TimestampTz next_at_ = 0;
+};
+
+class Scheduler {
+public:
+    // One look at everything; returns how long nothing needs to be looked at.
+    milliseconds tick();
+    void settings_reloaded();
+
+private:
+    enum class Backups { kUnknown, kNone, kSome };
+
+    void notice_promotion();
+    void notice_store();
+    void notice_runner();
+    void judge_finished_backup(const BackupInfo& backup);
+    void check_prefix();
+    Result<Backups> ask_prefix();
+    void follow_schedule();
+    void start_backup();
+    void launch(BackupReason reason, std::uint64_t request);
+    void wake_archiver();
+    void publish();
+    void report(const Status& status);
+    bool may_start_by_itself() const;
+    milliseconds pause() const;
+
+    Schedule schedule_;
+    Status schedule_problem_;
+    std::string reported_;  // message that was logged last
+    bool in_recovery_ = RecoveryInProgress();
+
+    StoreState store_ = StoreState::kUnknown;
+    Backups backups_ = Backups::kUnknown;
+    bool check_wanted_ = true;
+    Status check_problem_;
+    Backoff check_retry_{kFirstCheckRetry, kLongestCheckRetry};
+
+    BackupReason wanted_ = BackupReason::kNone;  // a backup nobody asked for by hand
+    Backoff backup_retry_{kFirstRetry, kLongestRetry};
+
+    BackgroundWorkerHandle* runner_ = nullptr;
+    std::uint64_t finished_before_ = 0;  // finished_count at the launch
+    bool launched_in_recovery_ = false;
+    bool look_again_ = false;
+    TimestampTz woken_for_ = 0;  // the archiver, for this end of the breaker's pause
+};
+
+std::int64_t minute_now() { return static_cast<std::int64_t>(time(nullptr)) / SECS_PER_MINUTE; }
+
+void Scheduler::settings_reloaded() {
+    check_wanted_ = true;
+    check_retry_.reset();
+    backup_retry_.reset();
+}
+
+void Scheduler::notice_promotion() {
+    const bool now = RecoveryInProgress();
+    if (in_recovery_ && !now) {
+        check_wanted_ = true;
+        check_retry_.reset();
+    }
+    in_recovery_ = now;
+}
+
+// The archiver's helper may have noticed another configuration first.
+void Scheduler::notice_store() {
+    StoreState now = store_;
+    update_state([&](SharedState& state) { now = state.store.state; });
+    if (now == store_) return;
+    check_wanted_ = true;
+    check_retry_.reset();
+}
+
+void Scheduler::notice_runner() {
+    if (runner_ == nullptr) return;
+    BackgroundWorkerHandle* const handle = runner_;
+    const BgwHandleStatus status = call_server([handle] {
+        pid_t pid = 0;
+        return GetBackgroundWorkerPid(handle, &pid);
+    });
+    if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED) return;
+    pfree(runner_);
+    runner_ = nullptr;
+    // One that could not even start has not told anybody.
+    fail_job(Status(Kind::kUnavailable, "the worker of the base backup could not run",
+                    "Earlier lines of the server's log may say why."));
+    BackupInfo backup{};
+    update_state([&](SharedState& state) { backup = state.backup; });
+    judge_finished_backup(backup);
+}
+
+void Scheduler::judge_finished_backup(const BackupInfo& backup) {
+    if (backup.finished_count > finished_before_) {
+        backups_ = Backups::kSome;
+        wanted_ = BackupReason::kNone;
+        backup_retry_.reset();
+        return;
+    }
+    if (launched_in_recovery_ && !RecoveryInProgress()) {
+        wanted_ = BackupReason::kSchedule;  // the promotion broke it: once more, on the new timeline
+        return;
+    }
+    if (wanted_ == BackupReason::kNone) return;
+    // Somebody who cancels a backup does not want the same one a minute later.
+    const bool cancelled = backup.last_problem.kind.view() == kind_name(Kind::kCancelled);
+    if (cancelled && wanted_ == BackupReason::kSchedule) wanted_ = BackupReason::kNone;
+    backup_retry_.fail();
+}
+
+Result<Scheduler::Backups> Scheduler::ask_prefix() {
+    HelperLink link(HelperRole::kQuery, [] {
+        return ShutdownRequestPending ? Status(Kind::kCancelled, "the server is shutting down") : Status();
+    });
+    // Its waits swallow what others wanted to tell by the latch.
+    look_again_ = true;
+    const Deadline deadline = deadline_in(kQueryPatience);
+    FORGE_TRY(link.start(deadline));
+    FORGE_ASSIGN(const Frame configured, link.configure(1, settings_snapshot(), deadline));
+    const StoreState before = store_;
+    update_state([&](SharedState& state) {
+        store_configured(state, configured);
+        store_ = state.store.state;
+    });
+    if (store_ == StoreState::kError) return status_of(configured);
+    if (store_ == StoreState::kOff) return Backups::kUnknown;
+    // Switched on again: what was dropped meanwhile makes every older backup a dead end.
+    if (before == StoreState::kOff) wanted_ = BackupReason::kFirst;
+    FORGE_TRY(link.send(Frame(FrameType::kList), deadline));
+    Backups found = Backups::kNone;
+    for (;;) {
+        FORGE_ASSIGN(const Frame frame, link.receive(deadline));
+        if (frame.type == FrameType::kFailed) return status_of(frame);
+        if (frame.type == FrameType::kRow) found = Backups::kSome;
+        if (frame.type == FrameType::kDone) return found;
+    }
+}
+
+// Off and wrong configurations are looked at again as well: an env directory may appear without a reload.
+void Scheduler::check_prefix() {
+    const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
+    if ((!check_wanted_ && !again) || !check_retry_.passed()) return;
+    auto found = ask_prefix();
+    check_problem_ = found.status();
+    if (!found.ok() || store_ != StoreState::kOn) {
+        check_retry_.fail();
+        return;
+    }
+    check_wanted_ = false;
+    check_retry_.reset();
+    backups_ = *found;
+    if (backups_ == Backups::kNone && wanted_ == BackupReason::kNone) wanted_ = BackupReason::kFirst;
+}
+
+void Scheduler::follow_schedule() {
+    schedule_problem_ = schedule_.read();
+    // On a standby the clock goes on, so that a promotion does not start what was missed.
+    if (schedule_.due(minute_now()) && !in_recovery_) {
+        wanted_ = BackupReason::kSchedule;
+        backup_retry_.reset();
+    }
+}
+
+bool Scheduler::may_start_by_itself() const {
+    return wanted_ != BackupReason::kNone && !in_recovery_ && store_ == StoreState::kOn && XLogArchivingActive() &&
+           backup_retry_.passed();
+}
+
+void Scheduler::start_backup() {
+    if (runner_ != nullptr) return;
+    if (const std::uint64_t request = next_request(); request != 0)
+        launch(BackupReason::kRequest, request);
+    else if (may_start_by_itself())
+        launch(wanted_, 0);
+}
+
+void Scheduler::launch(BackupReason reason, std::uint64_t request) {
+    // A runner of an earlier scheduler may still be at work; its end is noticed by the next look.
+    if (!launch_job(reason, request)) return;
+    update_state([&](SharedState& state) { finished_before_ = state.backup.finished_count; });
+    launched_in_recovery_ = in_recovery_;
+    BackgroundWorker worker{};
+    copy_bounded(worker.bgw_name, "forge_backup backup");
+    copy_bounded(worker.bgw_type, "forge_backup backup");
+    copy_bounded(worker.bgw_library_name, "forge_backup");
+    copy_bounded(worker.bgw_function_name, "forge_runner_main");
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_ConsistentState;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    worker.bgw_notify_pid = MyProcPid;
+    const bool registered = call_server([&] { return RegisterDynamicBackgroundWorker(&worker, &runner_); });
+    if (registered) return;
+    runner_ = nullptr;
+    fail_job(Status(Kind::kExhausted, "no background worker is free for the base backup",
+                    "Increase max_worker_processes by 2 for forge_backup."));
+    if (request == 0) backup_retry_.fail();
+}
+
+// The archiver sleeps for up to a minute after a failure. When the breaker would let a call through again, it need not.
+void Scheduler::wake_archiver() {
+    TimestampTz next_try = 0;
+    update_state([&](SharedState& state) { next_try = state.archiver.breaker_next_try; });
+    if (next_try == 0 || next_try == woken_for_ || next_try > GetCurrentTimestamp()) return;
+    woken_for_ = next_try;
+    PgArchWakeup();
+}
+
+void Scheduler::report(const Status& status) {
+    const std::string message = status.message();
+    if (message == reported_) return;
+    const bool recovered = status.ok();
+    reported_ = message;
+    if (recovered) return;
+    call_server([&] {
+        ereport(WARNING, (errmsg("forge_backup: %s", message.c_str()),
+                          status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
+    });
+}
+
+void Scheduler::publish() {
+    const TimestampTz next = in_recovery_ ? 0 : schedule_.next(minute_now());
+    const Status& problem = !schedule_problem_.ok() ? schedule_problem_ : check_problem_;
+    update_state([&](SharedState& state) {
+        state.scheduler.next_run = next;
+        state.scheduler.problem.set(problem);
+        state.scheduler.backups.set(backups_ == Backups::kSome   ? "some"
+                                    : backups_ == Backups::kNone ? "none"
+                                                                 : "unknown");
+    });
+    report(problem);
+}
+
+milliseconds Scheduler::pause() const {
+    const auto now = SteadyClock::now();
+    Deadline next = now + kIdlePause;
+    if (in_recovery_) next = std::min(next, now + kStandbyPause);
+    const auto consider = [&](Deadline at) { next = std::min(next, std::max(at, now)); };
+    if (check_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError) consider(check_retry_.at());
+    if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
+    // To the next full minute, for the schedule; a little late rather than a little early.
+    const auto into_minute = std::chrono::system_clock::now().time_since_epoch() % std::chrono::minutes(1);
+    consider(now + std::chrono::duration_cast<milliseconds>(std::chrono::minutes(1) - into_minute) + milliseconds(20));
+    TimestampTz next_try = 0;
+    update_state([&](SharedState& state) { next_try = state.archiver.breaker_next_try; });
+    if (next_try != 0 && next_try != woken_for_)
+        consider(now + milliseconds((next_try - GetCurrentTimestamp()) / 1000));
+    return std::chrono::duration_cast<milliseconds>(next - now) + milliseconds(1);
+}
+
+milliseconds Scheduler::tick() {
+    look_again_ = false;
+    notice_promotion();
+    notice_store();
+    notice_runner();
+    follow_schedule();
+    check_prefix();
+    start_backup();
+    wake_archiver();
+    publish();
+    return look_again_ ? milliseconds(0) : pause();
+}
+
+extern "C" void forge_scheduler_exit(int, Datum) {
+    SharedState* const state = shared_state();
+    if (state == nullptr) return;
+    LWLockAcquire(state->lock, LW_EXCLUSIVE);
+    state->scheduler.pid = 0;
+    state->scheduler.latch = nullptr;
+    LWLockRelease(state->lock);
+}
+
+void prepare_worker() {
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+    MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "forge_backup scheduler", ALLOCSET_SMALL_SIZES));
+    before_shmem_exit(forge_scheduler_exit, 0);
+    SharedState* const state = shared_state();
+    if (state == nullptr)
+        ereport(ERROR, (errmsg("forge_backup: another version of the library is loaded in the server"),
+                        errhint("Restart the server.")));
+    LWLockAcquire(state->lock, LW_EXCLUSIVE);
+    state->scheduler.pid = MyProcPid;
+    state->scheduler.latch = MyLatch;
+    LWLockRelease(state->lock);
+}
+
+// Never leaves by a return: exit code 0 would mean that the scheduler is done for good.
+[[noreturn]] void loop() {
+    Scheduler* scheduler = nullptr;
+    for (;;) {
+        milliseconds pause{1000};
+        const Failure failure = run_caught([&] {
+            if (scheduler == nullptr) {
+                forget_launch();
+                scheduler = new Scheduler();
+            }
+            call_server([] { CHECK_FOR_INTERRUPTS(); });
+            if (ConfigReloadPending) {
+                ConfigReloadPending = false;
+                call_server([] { ProcessConfigFile(PGC_SIGHUP); });
+                scheduler->settings_reloaded();
+            }
+            pause = scheduler->tick();
+        });
+        if (failure.failed) {
+            LWLockReleaseAll();
+            ConditionVariableCancelSleep();
+            ereport(LOG, (errmsg("forge_backup: scheduler: %s", failure.message)));
+            if (failure.server_error != nullptr) FreeErrorData(failure.server_error);
+        }
+        if (ShutdownRequestPending) proc_exit(1);
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, static_cast<long>(pause.count()),
+                        wait_event());
+        ResetLatch(MyLatch);
+    }
+}
+
+}  // namespace
+
+}  // namespace forge::server
+
+void forge_scheduler_main(Datum) {
+    forge::server::prepare_worker();
+    forge::server::loop();
+}

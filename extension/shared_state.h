@@ -1,0 +1,185 @@
+// What the processes of a preloaded server tell each other: health of the archiver, the running base backup, requests,
+// and the texts that status() shows. Plain data in shared memory, guarded by one lock; no pointers into anybody's own
+// memory.
+//
+// Without preloading there is none: shared_state() is null then, and every user copes with that.
+#pragma once
+
+#include "extension/compat.h"
+
+namespace forge::server {
+
+// A bounded text in shared memory; longer ones are cut at a character boundary.
+template <std::size_t N>
+struct Text {
+    char data[N];
+    void set(std::string_view text) {
+        std::size_t length = std::min(text.size(), N - 1);
+        if (length < text.size()) {
+            while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
+        }
+        std::memcpy(data, text.data(), length);
+        data[length] = '\0';
+    }
+    std::string_view view() const { return data; }
+    bool empty() const { return data[0] == '\0'; }
+};
+
+using Message = Text<640>;
+
+struct Problem {
+    Text<16> kind;  // kind_name(); empty = none
+    Message message;
+    Message hint;
+    void set(const Status& status) {
+        kind.set(status.ok() ? std::string_view() : kind_name(status.kind()));
+        message.set(status.message());
+        hint.set(status.hint());
+    }
+    void clear() { *this = Problem{}; }
+    bool empty() const { return kind.empty(); }
+};
+
+enum class StoreState : std::uint8_t { kUnknown, kOn, kOff, kError };
+
+struct SettingRow {
+    Text<48> name;
+    Text<256> value;
+    Text<160> source;
+};
+inline constexpr int kMaxSettingRows = 40;
+
+// What a helper said about the settings, whoever asked last.
+struct StoreInfo {
+    StoreState state;
+    Text<512> storage;
+    Problem problem;  // with kError
+    int setting_count;
+    SettingRow settings[kMaxSettingRows];
+};
+
+struct ArchiverInfo {
+    int pid;         // 0 = no archiver with our module runs
+    int helper_pid;  // 0 = none
+    std::uint64_t epoch;
+    std::uint64_t archived_count;
+    std::uint64_t failed_count;
+    std::uint64_t dropped_count;  // accepted while the storage is off
+    std::uint64_t helper_starts;
+    Text<48> last_archived;
+    TimestampTz last_archived_at;
+    Text<48> last_failed;
+    TimestampTz last_failed_at;
+    Problem problem;  // of the last failed attempt; cleared by success
+    Text<16> breaker;
+    std::uint64_t breaker_failures;
+    TimestampTz breaker_next_try;
+};
+
+enum class RequestState : std::uint8_t { kFree, kQueued, kRunning, kDone, kFailed };
+
+struct Request {
+    std::uint64_t number;  // from 1; grows
+    RequestState state;
+    bool permanent;
+    TimestampTz requested_at;
+    Text<4096> user_data;
+    Text<128> backup;
+    Problem problem;
+};
+inline constexpr int kMaxRequests = 16;
+
+enum class BackupReason : std::uint8_t { kNone, kRequest, kSchedule, kFirst };
+enum class BackupPhase : std::uint8_t {
+    kIdle,
+    kLaunched,
+    kStarting,
+    kCheckpoint,
+    kCopying,
+    kWaitingForWal,
+    kFinishing
+};
+
+// The base backup that is being made, and how the last one ended. A backup exists only once in a server.
+struct BackupInfo {
+    BackupPhase phase;
+    BackupReason reason;
+    std::uint64_t request;  // number, 0 = none
+    int runner_pid;
+    TimestampTz started_at;
+    TimestampTz copying_since;
+    Text<128> name;
+    std::uint64_t bytes_total, bytes_done, bytes_stored, files_total, files_done;
+
+    Text<128> last_name;
+    TimestampTz last_finished_at;
+    std::uint64_t last_corrupt_pages;
+    Problem last_problem;  // of the last failed one; cleared by success
+    TimestampTz last_failed_at;
+    BackupReason last_failed_reason;
+    std::uint64_t finished_count, failed_count;
+};
+
+struct SchedulerInfo {
+    int pid;
+    Latch* latch;  // in shared memory, valid in every process; null = not running
+    TimestampTz next_run;
+    Problem problem;   // wrong schedule or time zone, helper that does not start
+    Text<32> backups;  // "unknown", "none", "some"
+};
+
+struct SharedState {
+    static constexpr std::uint32_t kVersion = 1;
+    std::uint32_t version;
+    std::uint32_t size;
+    LWLock* lock;
+    ConditionVariable changed;  // a request or the running backup changed
+    std::uint64_t last_request;
+    Request requests[kMaxRequests];
+    StoreInfo store;
+    ArchiverInfo archiver;
+    BackupInfo backup;
+    SchedulerInfo scheduler;
+};
+
+// Null when the library is not preloaded.
+SharedState* shared_state();
+
+// Chains the shared memory hooks. Called from _PG_init while preloading.
+void request_shared_state();
+
+// Holds the lock for a scope. Inside: nothing that can raise ERROR or throw.
+class StateLock {
+public:
+    StateLock(const SharedState* state, LWLockMode mode) : lock_(state->lock) { LWLockAcquire(lock_, mode); }
+    ~StateLock() { LWLockRelease(lock_); }
+    StateLock(const StateLock&) = delete;
+    StateLock& operator=(const StateLock&) = delete;
+
+private:
+    LWLock* lock_;
+};
+
+// Changes the state under its lock; nothing happens without preloading.
+template <typename Change>
+void update_state(Change&& change) {
+    SharedState* const state = shared_state();
+    if (state == nullptr) return;
+    const StateLock lock(state, LW_EXCLUSIVE);
+    change(*state);
+}
+
+// A copy to read without the lock; null without preloading.
+std::unique_ptr<SharedState> copy_state();
+
+// Tells the scheduler that there is something to look at.
+void wake_scheduler();
+
+// Keeps what a kConfigured frame says. Returns true if the state or the storage is another one than before.
+bool store_configured(SharedState& state, const protocol::Frame& frame);
+
+std::string_view state_name(StoreState state);
+std::string_view phase_name(BackupPhase phase);
+std::string_view reason_name(BackupReason reason);
+
+}  // namespace forge::server

@@ -1,0 +1,446 @@
+// The functions of the SQL schema forge_backup. Who may call them is decided by grants in the install script.
+//
+// Questions about the store go to a short-lived helper with a deadline, never over the network from the backend itself;
+// everything else comes from shared memory.
+#include "bgworker/job.h"
+#include "extension/boundary.h"
+#include "extension/helper_link.h"
+#include "extension/settings.h"
+#include "extension/shared_state.h"
+
+namespace forge::server {
+
+namespace {
+
+using protocol::Frame;
+using protocol::FrameType;
+using protocol::Tag;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+using Cell = std::optional<std::string>;
+using Row = std::vector<Cell>;
+
+constexpr seconds kQueryPatience{30};
+constexpr std::string_view kPreloadHint = "Add forge_backup to shared_preload_libraries and restart the server.";
+
+// --- rows ------------------------------------------------------------------------------------------------------------
+
+// Texts from outside the server may be in no encoding at all; a database accepts its own only.
+std::string in_server_encoding(std::string text) {
+    const char* const data = text.c_str();
+    const int length = static_cast<int>(text.size());
+    if (call_server([=] { return pg_verify_mbstr(GetDatabaseEncoding(), data, length, true); })) return text;
+    for (char& c : text) {
+        if ((static_cast<unsigned char>(c) & 0x80) != 0 || c == '\0') c = '?';
+    }
+    return text;
+}
+
+// Turns texts into the columns of a set-returning function, by the input functions of their types.
+class RowSink {
+public:
+    explicit RowSink(FunctionCallInfo fcinfo) {
+        call_server([fcinfo] { InitMaterializedSRF(fcinfo, 0); });
+        result_ = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+        TupleDesc const shape = result_->setDesc;
+        attributes_ = call_server([shape] { return TupleDescGetAttInMetadata(shape); });
+        width_ = static_cast<std::size_t>(shape->natts);
+    }
+    void add(Row row) {
+        if (row.size() < width_)
+            throw_status(Status(Kind::kInternal, "the helper process sent a row with too few columns",
+                                "Install the same version of the server library and of the executable forge-backup."));
+        std::vector<char*> values;
+        for (std::size_t i = 0; i < width_; ++i) {
+            if (row[i]) row[i] = in_server_encoding(*std::move(row[i]));
+            values.push_back(row[i] ? row[i]->data() : nullptr);
+        }
+        char** const cells = values.data();
+        call_server(
+            [this, cells] { tuplestore_puttuple(result_->setResult, BuildTupleFromCStrings(attributes_, cells)); });
+    }
+
+private:
+    ReturnSetInfo* result_ = nullptr;
+    AttInMetadata* attributes_ = nullptr;
+    std::size_t width_ = 0;
+};
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+Cell text_or_null(std::string_view text) {
+    if (text.empty()) return std::nullopt;
+    return std::string(text);
+}
+Cell time_or_null(TimestampTz at) {
+    if (at == 0) return std::nullopt;
+    return std::string(call_server([at] { return timestamptz_to_str(at); }));
+}
+// With offset and without any setting of the session, as the helper reads it.
+std::string utc_text(TimestampTz at) {
+    if (TIMESTAMP_NOT_FINITE(at))
+        throw_status(
+            Status(Kind::kInvalid, "target time must be finite", "Leave the target out to go to the end of the WAL."));
+    std::array<char, 64> text{};
+    char* const data = text.data();
+    const std::size_t size = text.size();
+    call_server([=] {
+        pg_tm parts{};
+        fsec_t micros = 0;
+        if (timestamp2tm(at, nullptr, &parts, &micros, nullptr, nullptr) != 0)
+            ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+        pg_snprintf(data, size, "%04d-%02d-%02d %02d:%02d:%02d.%06d+00", parts.tm_year, parts.tm_mon, parts.tm_mday,
+                    parts.tm_hour, parts.tm_min, parts.tm_sec, micros);
+    });
+    return text.data();
+}
+
+// --- questions to a helper -------------------------------------------------------------------------------------------
+
+// One question; its rows go to `sink`. Interruptible; the helper is gone afterwards, whatever happens.
+void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question) {
+    HelperLink link(HelperRole::kQuery);
+    const Deadline deadline = deadline_in(kQueryPatience);
+    throw_if_error(link.start(deadline));
+    const Frame configured = value_or_throw(link.configure(1, settings_snapshot(), deadline));
+    // check() is there to say what is wrong with the settings; the others cannot do without.
+    if (question.type != FrameType::kCheck) {
+        if (configured.text(Tag::kState) == "off")
+            throw_status(Status(Kind::kInvalid, "there is no storage configured",
+                                "Set forge_backup.storage, or the variables in forge_backup.env_dir."));
+        if (configured.text(Tag::kState) != "on") throw_status(status_of(configured));
+    }
+    RowSink sink(fcinfo);
+    throw_if_error(link.send(question, deadline));
+    for (;;) {
+        const Frame frame = value_or_throw(link.receive(deadline));
+        if (frame.type == FrameType::kFailed) throw_status(status_of(frame));
+        if (frame.type == FrameType::kDone) return;
+        if (frame.type != FrameType::kRow) continue;
+        Row row;
+        for (const Frame::Field& field : frame.fields) {
+            if (field.tag == Tag::kValue) row.emplace_back(field.value);
+            if (field.tag == Tag::kNull) row.emplace_back(std::nullopt);
+        }
+        sink.add(std::move(row));
+    }
+}
+
+// --- restore_config --------------------------------------------------------------------------------------------------
+
+std::string text_argument(FunctionCallInfo fcinfo, int index) {
+    return call_server([=] { return text_to_cstring(PG_GETARG_TEXT_PP(index)); });
+}
+
+Frame plan_question(FunctionCallInfo fcinfo) {
+    Frame question(FrameType::kPlan);
+    std::vector<std::pair<std::string_view, std::string>> targets;
+    if (!PG_ARGISNULL(0)) targets.emplace_back("time", utc_text(PG_GETARG_TIMESTAMPTZ(0)));
+    if (!PG_ARGISNULL(1)) targets.emplace_back("lsn", format_lsn(PG_GETARG_LSN(1)));
+    if (!PG_ARGISNULL(2)) targets.emplace_back("xid", text_argument(fcinfo, 2));
+    if (!PG_ARGISNULL(3)) targets.emplace_back("name", text_argument(fcinfo, 3));
+    if (targets.size() > 1)
+        throw_status(Status(Kind::kInvalid, "more than one recovery target given",
+                            "Give at most one of target_time, target_lsn, target_xid and target_name."));
+    if (targets.empty()) targets.emplace_back("latest", "");
+    question.add(Tag::kTargetType, targets.front().first).add(Tag::kTargetValue, targets.front().second);
+    if (!PG_ARGISNULL(4)) question.add(Tag::kTargetTimeline, text_argument(fcinfo, 4));
+    question.add_number(Tag::kInclusive, 1).add_number(Tag::kAllowNearest, 1);
+    return question;
+}
+
+void write_backup_list(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kList)); }
+void write_restore_config(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, plan_question(fcinfo)); }
+void write_check(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kCheck)); }
+
+// --- trigger_basebackup ----------------------------------------------------------------------------------------------
+
+struct RequestView {
+    RequestState state = RequestState::kFree;
+    std::string backup;
+    Status problem;
+};
+
+RequestView look_at_request(std::uint64_t wanted) {
+    SharedState* const state = shared_state();
+    const StateLock lock(state, LW_SHARED);
+    RequestView view;
+    for (const Request& request : state->requests) {
+        if (request.number != wanted) continue;
+        view.state = request.state;
+        view.backup = request.backup.view();
+        if (!request.problem.empty())
+            view.problem =
+                Status(kind_from_name(request.problem.kind.view()), std::string(request.problem.message.view()),
+                       std::string(request.problem.hint.view()));
+    }
+    return view;
+}
+
+std::string wait_for_request(std::uint64_t request) {
+    SharedState* const state = shared_state();
+    ConditionVariablePrepareToSleep(&state->changed);
+    const Failure failure = run_caught([&] {
+        for (;;) {
+            const RequestState now = look_at_request(request).state;
+            if (now != RequestState::kQueued && now != RequestState::kRunning) return;
+            call_server([state] {
+                constexpr long kPauseMs = 1000;
+                ConditionVariableTimedSleep(&state->changed, kPauseMs, wait_event());
+                CHECK_FOR_INTERRUPTS();
+            });
+        }
+    });
+    ConditionVariableCancelSleep();
+    if (failure.server_error != nullptr) throw ServerError{failure.server_error};
+    RequestView end = look_at_request(request);
+    if (end.state == RequestState::kDone) return std::move(end.backup);
+    if (end.state == RequestState::kFailed) throw_status(std::move(end.problem).with_context("base backup failed"));
+    throw_status(Status(Kind::kInternal, "the result of request " + number(request) + " is no longer known",
+                        "Look at forge_backup.backups."));
+}
+
+std::string trigger_basebackup(FunctionCallInfo fcinfo) {
+    SharedState* const state = shared_state();
+    if (state == nullptr)
+        throw UserError{ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        Status(Kind::kInvalid, "base backups need a preloaded library", std::string(kPreloadHint))};
+    const bool wait = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
+    const bool permanent = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+    std::string user_data;
+    if (!PG_ARGISNULL(2))
+        user_data = call_server([fcinfo] {
+            Jsonb* const data = PG_GETARG_JSONB_P(2);
+            return JsonbToCString(nullptr, &data->root, VARSIZE(data));
+        });
+    if (user_data.size() >= sizeof(Request::user_data.data))
+        throw_status(Status(Kind::kInvalid, "user_data is too long: " + number(user_data.size()) + " bytes",
+                            "Use at most " + number(sizeof(Request::user_data.data) - 1) + " bytes."));
+    const auto copy = copy_state();
+    if (copy->scheduler.pid == 0)
+        throw UserError{ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        Status(Kind::kUnavailable, "the forge_backup scheduler is not running",
+                               "It is started again within 10 seconds; the server's log may say why it ended.")};
+    const std::uint64_t request = value_or_throw(queue_request(permanent, user_data));
+    wake_scheduler();
+    return wait ? wait_for_request(request) : number(request);
+}
+
+// --- status, archive_status, progress --------------------------------------------------------------------------------
+
+class StatusRows {
+public:
+    explicit StatusRows(RowSink& sink) : sink_(sink) {}
+    void add(std::string_view name, Cell value, Cell detail = std::nullopt) {
+        sink_.add({std::string(name), std::move(value), std::move(detail)});
+    }
+    void add_problem(std::string_view name, const Problem& problem) {
+        if (problem.empty()) return;
+        add(name, std::string(problem.message.view()), text_or_null(problem.hint.view()));
+    }
+
+private:
+    RowSink& sink_;
+};
+
+void add_archiver_rows(StatusRows& rows, const SharedState& state) {
+    const ArchiverInfo& archiver = state.archiver;
+    rows.add("archiver", archiver.pid != 0 ? "running" : "not running",
+             archiver.pid != 0
+                 ? Cell("pid " + number(static_cast<std::uint64_t>(archiver.pid)))
+                 : Cell("it starts with the first finished WAL file, if archive_mode is on and archive_library "
+                        "is forge_backup"));
+    rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
+    if (archiver.dropped_count > 0)
+        rows.add("dropped_wal", number(archiver.dropped_count), "accepted while the storage was off");
+    rows.add_problem("archive_problem", archiver.problem);
+    if (!archiver.breaker.empty())
+        rows.add("store_breaker", std::string(archiver.breaker.view()), time_or_null(archiver.breaker_next_try));
+}
+
+void add_backup_rows(StatusRows& rows, const SharedState& state) {
+    const SchedulerInfo& scheduler = state.scheduler;
+    const BackupInfo& backup = state.backup;
+    rows.add("scheduler", scheduler.pid != 0 ? "running" : "not running",
+             scheduler.pid != 0 ? Cell("pid " + number(static_cast<std::uint64_t>(scheduler.pid))) : Cell());
+    rows.add_problem("scheduler_problem", scheduler.problem);
+    rows.add("schedule", text_or_null(settings.schedule), text_or_null(settings.schedule_timezone));
+    rows.add("next_backup", time_or_null(scheduler.next_run));
+    rows.add("backups_in_storage", std::string(scheduler.backups.view()));
+    rows.add("backup", std::string(phase_name(backup.phase)),
+             backup.phase == BackupPhase::kIdle ? Cell() : Cell("reason: " + std::string(reason_name(backup.reason))));
+    rows.add("last_backup", text_or_null(backup.last_name.view()), time_or_null(backup.last_finished_at));
+    rows.add_problem("backup_problem", backup.last_problem);
+    if (backup.last_corrupt_pages > 0)
+        rows.add("corrupt_pages", number(backup.last_corrupt_pages), "found by the last backup in the data directory");
+    std::uint64_t queued = 0;
+    for (const Request& request : state.requests) queued += request.state == RequestState::kQueued ? 1U : 0U;
+    rows.add("queued_backups", number(queued));
+}
+
+void write_status(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    StatusRows rows(sink);
+    rows.add("version", FORGE_VERSION);
+    const auto state = copy_state();
+    rows.add("preloaded", state != nullptr ? "on" : "off",
+             state != nullptr ? Cell()
+                              : Cell("archiving works, but there is no schedule and little to see; add forge_backup to "
+                                     "shared_preload_libraries and restart the server"));
+    if (state == nullptr) return;
+    rows.add("state", std::string(state_name(state->store.state)),
+             state->store.state == StoreState::kOff ? Cell("no storage is configured: WAL is accepted and dropped")
+                                                    : Cell());
+    rows.add("storage", text_or_null(state->store.storage.view()));
+    rows.add_problem("configuration_problem", state->store.problem);
+    add_archiver_rows(rows, *state);
+    add_backup_rows(rows, *state);
+    for (int i = 0; i < state->store.setting_count; ++i) {
+        const SettingRow& setting = state->store.settings[i];
+        rows.add("setting." + std::string(setting.name.view()), text_or_null(setting.value.view()),
+                 text_or_null(setting.source.view()));
+    }
+}
+
+struct Backlog {
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;
+};
+
+// What waits for the archiver. Status files are created and removed under our eyes; the count is a moment's.
+Backlog count_backlog() {
+    Backlog backlog;
+    Backlog* const counted = &backlog;
+    call_server([counted] {
+        DIR* const directory = AllocateDir(XLOGDIR "/archive_status");
+        while (const dirent* const entry = ReadDirExtended(directory, XLOGDIR "/archive_status", LOG)) {
+            const std::string_view name = entry->d_name;
+            if (!name.ends_with(".ready")) continue;
+            ++counted->files;
+            const bool segment = name.size() == XLOG_FNAME_LEN + std::strlen(".ready");
+            if (segment) counted->bytes += static_cast<std::uint64_t>(wal_segment_size);
+        }
+        if (directory != nullptr) FreeDir(directory);
+    });
+    return backlog;
+}
+
+void write_archive_status(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    const Backlog backlog = count_backlog();
+    if (state == nullptr) {
+        Row row(20);
+        row[0] = "unknown";
+        row[17] = number(backlog.files);
+        row[18] = number(backlog.bytes);
+        row[19] = "not preloaded";
+        sink.add(std::move(row));
+        return;
+    }
+    const ArchiverInfo& archiver = state->archiver;
+    const Problem& problem = archiver.problem.empty() ? state->store.problem : archiver.problem;
+    const auto process = [](int pid) { return pid == 0 ? Cell() : Cell(number(static_cast<std::uint64_t>(pid))); };
+    sink.add({std::string(state_name(state->store.state)),
+              text_or_null(state->store.storage.view()),
+              process(archiver.pid),
+              process(archiver.helper_pid),
+              number(archiver.epoch),
+              number(archiver.archived_count),
+              text_or_null(archiver.last_archived.view()),
+              time_or_null(archiver.last_archived_at),
+              number(archiver.failed_count),
+              text_or_null(archiver.last_failed.view()),
+              time_or_null(archiver.last_failed_at),
+              number(archiver.dropped_count),
+              text_or_null(problem.kind.view()),
+              text_or_null(problem.message.view()),
+              text_or_null(problem.hint.view()),
+              text_or_null(archiver.breaker.view()),
+              time_or_null(archiver.breaker_next_try),
+              number(backlog.files),
+              number(backlog.bytes),
+              std::nullopt});
+}
+
+void write_progress(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    if (state == nullptr || state->backup.phase == BackupPhase::kIdle) return;
+    const BackupInfo& backup = state->backup;
+    Cell percent;
+    Cell remaining;
+    if (backup.bytes_total > 0) {
+        const double part =
+            std::min(1.0, static_cast<double>(backup.bytes_done) / static_cast<double>(backup.bytes_total));
+        std::array<char, 32> text{};
+        pg_snprintf(text.data(), text.size(), "%.1f", part * 100);
+        percent = text.data();
+        const double elapsed = static_cast<double>(GetCurrentTimestamp() - backup.copying_since) / USECS_PER_SEC;
+        if (part > 0 && backup.phase == BackupPhase::kCopying) {
+            pg_snprintf(text.data(), text.size(), "%.0f seconds", elapsed * (1 - part) / part);
+            remaining = text.data();
+        }
+    }
+    sink.add({text_or_null(backup.name.view()), std::string(phase_name(backup.phase)),
+              std::string(reason_name(backup.reason)),
+              backup.runner_pid == 0 ? Cell() : Cell(number(static_cast<std::uint64_t>(backup.runner_pid))),
+              time_or_null(backup.started_at), number(backup.bytes_total), number(backup.bytes_done),
+              number(backup.bytes_stored), percent, number(backup.files_total), number(backup.files_done), remaining});
+}
+
+// A set-returning function whose rows `write` puts into the tuplestore.
+Datum set_returning(FunctionCallInfo fcinfo, void (*write)(FunctionCallInfo)) {
+    return guarded([=] {
+        write(fcinfo);
+        return static_cast<Datum>(0);
+    });
+}
+
+}  // namespace
+
+}  // namespace forge::server
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(forge_backup_list);
+PG_FUNCTION_INFO_V1(forge_restore_config);
+PG_FUNCTION_INFO_V1(forge_check);
+PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
+PG_FUNCTION_INFO_V1(forge_status);
+PG_FUNCTION_INFO_V1(forge_archive_status);
+PG_FUNCTION_INFO_V1(forge_progress);
+
+PGDLLEXPORT Datum forge_backup_list(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_backup_list);
+}
+
+PGDLLEXPORT Datum forge_restore_config(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_restore_config);
+}
+
+PGDLLEXPORT Datum forge_check(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_check);
+}
+
+PGDLLEXPORT Datum forge_trigger_basebackup(PG_FUNCTION_ARGS) {
+    using namespace forge;
+    return server::guarded([fcinfo] {
+        const std::string name = server::in_server_encoding(server::trigger_basebackup(fcinfo));
+        const char* const said = name.c_str();
+        return server::call_server([said] { return PointerGetDatum(cstring_to_text(said)); });
+    });
+}
+
+PGDLLEXPORT Datum forge_status(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_status);
+}
+
+PGDLLEXPORT Datum forge_archive_status(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_archive_status);
+}
+
+PGDLLEXPORT Datum forge_progress(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_progress);
+}
+}

@@ -1,0 +1,153 @@
+/* sql/forge_backup--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION forge_backup" to load this file. \quit
+
+-- The schema is made by CREATE EXTENSION (see the control file). New functions may be executed by everybody, hence the
+-- REVOKEs. What reads goes to pg_monitor; what acts stays with superusers, who may grant it on.
+
+CREATE FUNCTION backup_list(
+    OUT name text,
+    OUT modified timestamptz,
+    OUT wal_segment_backup_start text,
+    OUT start_time timestamptz,
+    OUT finish_time timestamptz,
+    OUT start_lsn pg_lsn,
+    OUT finish_lsn pg_lsn,
+    OUT timeline int,
+    OUT kind text,
+    OUT parent text,
+    OUT uncompressed_size bigint,
+    OUT compressed_size bigint,
+    OUT permanent bool,
+    OUT restorable bool,
+    OUT problem text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_backup_list'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION backup_list() IS
+    'base backups in the storage, oldest first; asks the storage through a helper process';
+
+CREATE FUNCTION trigger_basebackup(
+    wait bool DEFAULT true,
+    permanent bool DEFAULT false,
+    user_data jsonb DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'forge_trigger_basebackup'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION trigger_basebackup(bool, bool, jsonb) IS
+    'makes a base backup and returns its name, or without waiting the number of the request; not undone by a rollback';
+
+CREATE FUNCTION restore_config(
+    target_time timestamptz DEFAULT NULL,
+    target_lsn pg_lsn DEFAULT NULL,
+    target_xid text DEFAULT NULL,
+    target_name text DEFAULT NULL,
+    target_timeline text DEFAULT NULL,
+    OUT name text,
+    OUT value text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_restore_config'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) IS
+    'what a restore to a target needs: backup, WAL, what will be reached, settings, the ready command';
+
+CREATE FUNCTION "check"(
+    OUT "check" text,
+    OUT level text,
+    OUT detail text,
+    OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_check'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION "check"() IS
+    'findings about configuration, storage and access, one row each';
+
+CREATE FUNCTION status(
+    OUT name text,
+    OUT value text,
+    OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_status'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION status() IS
+    'what is going on: archiver, scheduler, last results, and every effective setting with its source';
+
+CREATE FUNCTION get_archive_status(
+    OUT state text,
+    OUT storage text,
+    OUT archiver_pid int,
+    OUT helper_pid int,
+    OUT epoch bigint,
+    OUT archived_count bigint,
+    OUT last_archived_wal text,
+    OUT last_archived_time timestamptz,
+    OUT failed_count bigint,
+    OUT last_failed_wal text,
+    OUT last_failed_time timestamptz,
+    OUT dropped_count bigint,
+    OUT problem_kind text,
+    OUT problem text,
+    OUT hint text,
+    OUT breaker text,
+    OUT next_try timestamptz,
+    OUT backlog_files bigint,
+    OUT backlog_bytes bigint,
+    OUT remark text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_archive_status'
+LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_archive_status() IS
+    'the row of the view archive_status';
+
+CREATE FUNCTION get_progress(
+    OUT name text,
+    OUT phase text,
+    OUT reason text,
+    OUT pid int,
+    OUT started_at timestamptz,
+    OUT bytes_total bigint,
+    OUT bytes_done bigint,
+    OUT bytes_stored bigint,
+    OUT percent numeric,
+    OUT files_total bigint,
+    OUT files_done bigint,
+    OUT remaining interval)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_progress'
+LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_progress() IS
+    'the row of the view progress';
+
+CREATE VIEW backups AS
+    SELECT * FROM @extschema@.backup_list();
+COMMENT ON VIEW backups IS
+    'base backups in the storage, oldest first';
+
+CREATE VIEW archive_status AS
+    SELECT * FROM @extschema@.get_archive_status();
+COMMENT ON VIEW archive_status IS
+    'state of WAL archiving, one row, from memory';
+
+CREATE VIEW progress AS
+    SELECT * FROM @extschema@.get_progress();
+COMMENT ON VIEW progress IS
+    'the base backup that is being made, from memory; no row if there is none';
+
+REVOKE ALL ON FUNCTION backup_list() FROM PUBLIC;
+REVOKE ALL ON FUNCTION trigger_basebackup(bool, bool, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
+REVOKE ALL ON FUNCTION status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
+REVOKE ALL ON backups, archive_status, progress FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
+GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION "check"() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
+GRANT SELECT ON backups, archive_status, progress TO pg_monitor;
