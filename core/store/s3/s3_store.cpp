@@ -194,7 +194,7 @@ Status S3Store::to_relative(ListPage& page, const std::string& prefix) const {
     for (ObjectInfo& object : page.objects) {
         if (object.key.rfind(wanted, 0) != 0)
             return Status(Kind::kInternal, "the store listed an object outside of the prefix");
-        if (object.key == wanted || object.key.back() == '/') continue;
+        if (object.key.back() == '/') continue;
         object.key.erase(0, prefix_.size());
         objects.push_back(std::move(object));
     }
