@@ -36,9 +36,19 @@ $node->reload;
 wait_until('a segment is compressed by the new method', sub { my $name = wait_archived($node); -f "$new/wal_005/$name.lz4" });
 pass('P10: a reload changes the compression');
 
-# The library is switched while files are on their way.
+# The library is switched while files are on their way to a store that never answers.
 my $offset = log_size($node);
-$node->append_conf('postgresql.conf', "forge_backup.disk_rate_limit = 65536");
+my $port = black_hole();
+my $secrets = new_directory('secrets');
+write_text("$secrets/AWS_ACCESS_KEY_ID", "key\n", 0600);
+write_text("$secrets/AWS_SECRET_ACCESS_KEY", "words\n", 0600);
+$node->append_conf('postgresql.conf', <<"END");
+forge_backup.storage = 's3://bucket/prefix'
+forge_backup.s3_endpoint = 'http://127.0.0.1:$port'
+forge_backup.s3_region = 'us-east-1'
+forge_backup.s3_path_style = on
+forge_backup.secret_dir = '$secrets'
+END
 $node->reload;
 switch_wal($node) for 1 .. 4;
 my $archiver = archiver_pid($node);
@@ -51,7 +61,7 @@ wait_until('another archiver has started', sub {
 is(scalar(grep { -r "/proc/$_/cmdline" && slurp_file("/proc/$_/cmdline") =~ /forge-backup/ } children_of($archiver)),
 	0, 'the helper of the old archiver is gone');
 wait_archived($node);
-$node->append_conf('postgresql.conf', "forge_backup.disk_rate_limit = 0\narchive_library = 'forge_backup'\narchive_command = ''");
+$node->append_conf('postgresql.conf', "forge_backup.storage = 'file://$new'\narchive_library = 'forge_backup'\narchive_command = ''");
 $node->reload;
 wait_until('the library is in use again', sub { my $name = wait_archived($node); -f "$new/wal_005/$name.lz4" });
 unlike(log_since($node, $offset), qr/PANIC|FATAL|terminated by signal|exit code [^1]|crash|corrupt|TRAP/,

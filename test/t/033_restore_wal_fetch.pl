@@ -17,7 +17,8 @@ my $absent = '0000000100000000000FFFFF' =~ s/FFFFF$/00FFF/r;
 my $restore = recovery_directory('recovery.signal');
 my $standby = recovery_directory('recovery.signal', 'standby.signal');
 
-my @fetch = ('wal-fetch', '--env-dir', $env);
+my @options = ('--prefetch', 0, '--retry-timeout', 2);
+my @fetch = ('wal-fetch', @options, '--env-dir', $env);
 cli_ok({ cwd => $restore }, @fetch, $segment, 'pg_wal/RECOVERYXLOG', 'a segment that is there: exit 0');
 is(-s "$restore/pg_wal/RECOVERYXLOG", 1048576, 'and the file is whole');
 is(join(' ', grep { !/^(\.\.?|RECOVERYXLOG|archive_status)$/ } slurp_dir("$restore/pg_wal")), '',
@@ -29,12 +30,12 @@ exits({ cwd => $standby }, @fetch, $absent, 'pg_wal/X', 74, 'the same for a stan
 
 # Wrong key: never "not found".
 my $wrong = env_dir_of($node, WALG_LIBSODIUM_KEY_PATH => key_file('f' x 64));
-exits({ cwd => $restore }, 'wal-fetch', '--env-dir', $wrong, $segment, 'pg_wal/X', 200, 'R10: a wrong key is never "not found"');
+exits({ cwd => $restore }, 'wal-fetch', @options, '--env-dir', $wrong, $segment, 'pg_wal/X', 200, 'R10: a wrong key is never "not found"');
 ok(!-e "$restore/pg_wal/X", 'R10: and leaves no file');
-exits({ cwd => $restore }, 'wal-fetch', '--env-dir', env_dir_of($node, WALG_LIBSODIUM_KEY_PATH => '/nowhere/key'),
+exits({ cwd => $restore }, 'wal-fetch', @options, '--env-dir', env_dir_of($node, WALG_LIBSODIUM_KEY_PATH => '/nowhere/key'),
 	$segment, 'pg_wal/X', 200, 'K1: an unreadable key file is not "not found"');
 my $two = write_text(new_directory('key') . '/old', "$key_hex\n\n", 0600);
-cli_ok({ cwd => $restore }, 'wal-fetch', '--env-dir', $env, '--encryption-key-files', key_file('f' x 64) . ",$two",
+cli_ok({ cwd => $restore }, 'wal-fetch', @options, '--env-dir', $env, '--encryption-key-files', key_file('f' x 64) . ",$two",
 	$segment, 'pg_wal/RECOVERYXLOG', 'R10: the second key of the ring is tried, a newline after it does no harm');
 
 # Damaged objects.
@@ -67,11 +68,11 @@ for my $what (sort keys %dead)
 		AWS_ACCESS_KEY_ID => 'key', AWS_SECRET_ACCESS_KEY => 'words', AWS_S3_FORCE_PATH_STYLE => 'true');
 	write_text("$dead/$_", "$variable{$_}\n", 0600) for keys %variable;
 	my $took = seconds(sub {
-		exits({ cwd => $standby }, 'wal-fetch', '--env-dir', $dead, $segment, 'pg_wal/X', 1,
+		exits({ cwd => $standby }, 'wal-fetch', @options, '--env-dir', $dead, $segment, 'pg_wal/X', 1,
 			"$id: a store $what: a standby is told to go on");
 	});
 	cmp_ok($took, '<', 11, "$id: within 10 s");
-	exits({ cwd => $restore, limit => 120 }, 'wal-fetch', '--env-dir', $dead, $segment, 'pg_wal/X', 200,
+	exits({ cwd => $restore, limit => 60 }, 'wal-fetch', @options, '--env-dir', $dead, $segment, 'pg_wal/X', 200,
 		"R3 $id: a store $what: a restore stops visibly instead of opening the database");
 }
 exits({ cwd => $restore }, 'wal-fetch', $segment, 200, 'bad usage of a restore_command is not "not found" either');

@@ -33,7 +33,6 @@ my @table = (
 	[ 'missing directory', "storage = 'file://$absent'", qr/\Q$absent\E/ ],
 	[ 'file instead of a directory', "storage = 'file://$file'", qr/\Q$file\E/ ],
 	[ 'unknown compression', "compression = 'zip'", qr/zip/ ],
-	[ 'level that the method does not have', "compression_level = '99'", qr/99/ ],
 	[ 'K1: missing key file', "encryption_key_files = '/nowhere/key'", qr{/nowhere/key} ],
 	[ 'R10: key of wrong length', "encryption_key_files = '$short'", qr/\Q$short\E/ ],
 	[ 'R10: key that is not hex', "encryption_key_files = '$not_hex'", qr/\Q$not_hex\E/ ],

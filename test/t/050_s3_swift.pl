@@ -74,7 +74,7 @@ cli_fails('backup-list', '--env-dir', env_dir_of($node, swift_env($swift), AWS_S
 cli_fails('backup-list', '--env-dir', env_dir_of($node, swift_env($swift), WALG_S3_PREFIX => 's3://no-such-bucket/x'),
 	1, qr/no-such-bucket/, 'S5: a missing bucket on the command line is not an empty one');
 my $dir = new_directory('fetch');
-is((forge_cli({ cwd => $dir }, 'wal-fetch', '--env-dir', env_dir_of($node, swift_env($swift), WALG_S3_PREFIX => 's3://no-such-bucket/x'),
+is((forge_cli({ cwd => $dir }, 'wal-fetch', '--retry-timeout', 2, '--env-dir', env_dir_of($node, swift_env($swift), WALG_S3_PREFIX => 's3://no-such-bucket/x'),
 		$segment, "$dir/x"))[0],
 	200, 'S5: a missing bucket is not a missing segment');
 
