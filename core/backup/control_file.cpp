@@ -14,8 +14,9 @@
 namespace forge::backup {
 namespace {
 
-// Offsets in ControlFileData (catalog/pg_control.h) on 64-bit platforms. All versions from 15 to 18 share them up to the checksum version:
-// 17 put wal_level of the checkpoint into what was padding, 18 added a byte before the nonce, which moved the CRC.
+// Offsets in ControlFileData (catalog/pg_control.h) on 64-bit platforms. All versions from 15 to 18 share them up to
+// the checksum version: 17 put wal_level of the checkpoint into what was padding, 18 added a byte before the nonce,
+// which moved the CRC.
 constexpr std::size_t kSystemIdentifier = 0;
 constexpr std::size_t kControlVersion = 8;
 constexpr std::size_t kCatalogVersion = 12;

@@ -5,19 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <climits>
-#include <condition_variable>
 #include <cstdlib>
-#include <exception>
 #include <iterator>
-#include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "core/backup/control_file.h"
 #include "core/backup/manifest.h"
 #include "core/backup/packer.h"
 #include "core/backup/part_queue.h"
 #include "core/backup/scan.h"
+#include "core/backup/worker_group.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 
@@ -30,8 +26,8 @@ constexpr std::string_view kMapMember = "tablespace_map";
 constexpr mode_t kPrivateFile = 0600;
 constexpr int kFirstWithManifestTwo = 17;
 constexpr std::size_t kListedCorruptPages = 100;
-constexpr std::uint64_t kMemoryOfWorker = 32ULL << 20;  // compressor, upload buffers and block buffers of one open part, generously
-constexpr milliseconds kCancelPoll{50};
+constexpr std::uint64_t kMemoryOfWorker =
+    32ULL << 20;  // compressor, upload buffers and block buffers of one open part, generously
 constexpr seconds kAbandonTime{20};
 
 Result<std::string> real_path(const std::string& path) {
@@ -64,37 +60,13 @@ struct SmallFile {
 // Files still to copy of each root: the data directory, then the tablespaces.
 using FilesLeft = std::vector<std::atomic<std::uint32_t>>;
 
-// The first failure of several workers, and the word to the others to stop.
-class Failure {
-public:
-    explicit Failure(CancelToken& stop) : stop_(stop) {}
-    void report(Status status) {
-        if (status.ok()) return;
-        {
-            const std::lock_guard lock(mutex_);
-            if (first_.ok()) first_ = std::move(status);
-        }
-        stop_.cancel();
-    }
-    Status first() const {
-        const std::lock_guard lock(mutex_);
-        return first_;
-    }
-
-private:
-    CancelToken& stop_;
-    mutable std::mutex mutex_;
-    Status first_;
-};
-
 class Engine final : public BackupEngine {
 public:
     Engine(std::shared_ptr<repository::Repository> repository, BackupStart start, ControlFile control, int major,
            Progress& progress, const CancelToken& cancel, Logger& logger)
         : repository_(std::move(repository)), start_(std::move(start)), major_(major), progress_(progress),
           cancel_(cancel), logger_(logger), name_(backup_name(start_)),
-          method_(repository_->settings().backup_compression),
-          disk_limit_(repository_->settings().disk_rate_limit) {
+          method_(repository_->settings().backup_compression), disk_limit_(repository_->settings().disk_rate_limit) {
         system_identifier_ = control.system_identifier;
         sources_.data_directory = start_.data_directory;
         sources_.tablespaces = start_.tablespaces;
@@ -102,7 +74,7 @@ public:
         sources_.major_version = major;
         context_.reset(new PackContext{*repository_, name_, method_, repository_->settings().part_size_limit, sources_,
                                        start_.start_lsn, pages_have_checksums(control), control.relation_segment_blocks,
-                                       disk_limit_, progress_, stop_, logger_});
+                                       disk_limit_, progress_, workers_.stop(), logger_});
     }
     ~Engine() override { abandon(); }
 
@@ -126,11 +98,7 @@ private:
 
     Status remove_objects(const store::CallContext& context);
     Status run_workers(std::vector<ScanEntry> entries);
-    bool start_worker(std::vector<std::thread>& threads, Packer& packer, std::vector<ScanEntry> headers,
-                      PartQueue& queue, FilesLeft& left);
-    void work(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
     Status pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
-    void wait_for_workers();
     void collect(Packer& packer);
     Status copy_control_file();
     Status write_part(const std::string& file_name, const std::vector<SmallFile>& files);
@@ -151,7 +119,7 @@ private:
     std::string name_;
     codec::Method method_;
     RateLimiter disk_limit_;
-    CancelToken stop_;  // of the workers: set when the caller cancels or one of them fails
+    WorkerGroup workers_{cancel_};
     ScanOptions sources_;
     std::unique_ptr<PackContext> context_;
 
@@ -161,10 +129,6 @@ private:
     std::vector<PackedMember> members_;      // part = index in parts_
     std::vector<ManifestPart> parts_;        // part_001…, then pg_control, then the label
     std::vector<ManifestFile> extra_files_;  // pg_control, label and map, which are in no part of members_
-    Failure failure_{stop_};
-    std::mutex running_mutex_;
-    std::condition_variable running_changed_;
-    int running_ = 0;
     bool copied_ = false;
     bool sentinel_attempted_ = false;
     bool ended_ = true;  // nothing to clean up
@@ -202,9 +166,8 @@ Status Engine::copy_files() {
 }
 
 Status Engine::run_workers(std::vector<ScanEntry> entries) {
-    const auto first_file = std::stable_partition(entries.begin(), entries.end(), [](const ScanEntry& entry) {
-        return entry.type != ScanEntry::Type::kFile;
-    });
+    const auto first_file = std::stable_partition(
+        entries.begin(), entries.end(), [](const ScanEntry& entry) { return entry.type != ScanEntry::Type::kFile; });
     PartQueue queue({std::make_move_iterator(first_file), std::make_move_iterator(entries.end())});
     entries.erase(first_file, entries.end());
     FilesLeft left(sources_.tablespaces.size() + 1);
@@ -214,76 +177,36 @@ Status Engine::run_workers(std::vector<ScanEntry> entries) {
 
     const settings::Settings& settings = repository_->settings();
     const std::uint64_t affordable = std::max<std::uint64_t>(1, settings.memory_limit / kMemoryOfWorker);
-    const auto count = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::max(1, settings.upload_concurrency)), 1,
-                                                 affordable);
+    const auto count =
+        std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::max(1, settings.upload_concurrency)), 1, affordable);
     context_->last_part_number = 1;
     std::vector<std::unique_ptr<Packer>> packers;
-    std::vector<std::thread> threads;
     for (std::uint64_t i = 0; i < count; ++i) {
         packers.push_back(std::make_unique<Packer>(*context_, i == 0 ? 1 : 0));
-        // The first part begins with the directories, so that a reader who goes through the parts in order finds them made.
+        // The first part begins with the directories, so that a reader who goes through the parts in order finds them
+        // made.
         std::vector<ScanEntry> headers;
         if (i == 0) headers = std::move(entries);
-        if (!start_worker(threads, *packers.back(), std::move(headers), queue, left)) break;
+        Packer& packer = *packers.back();
+        if (!workers_.start([this, &packer, headers, &queue, &left] { return pack_all(packer, headers, queue, left); }))
+            break;
     }
-    if (threads.empty()) return Status(Kind::kExhausted, "could not start a thread");
-    wait_for_workers();
-    for (std::thread& thread : threads) thread.join();
-    FORGE_TRY(cancel_.check());
-    FORGE_TRY(failure_.first());
+    FORGE_TRY(workers_.wait());
     for (const auto& packer : packers) collect(*packer);
     return {};
-}
-
-// False when the system has no more threads to give; those that run do the work.
-bool Engine::start_worker(std::vector<std::thread>& threads, Packer& packer, std::vector<ScanEntry> headers,
-                          PartQueue& queue, FilesLeft& left) {
-    {
-        const std::lock_guard lock(running_mutex_);
-        ++running_;
-    }
-    try {
-        threads.emplace_back(&Engine::work, this, std::ref(packer), std::move(headers), std::ref(queue),
-                             std::ref(left));
-        return true;
-    } catch (const std::system_error&) {
-        const std::lock_guard lock(running_mutex_);
-        --running_;
-        return false;
-    }
-}
-
-void Engine::work(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left) {
-    try {
-        failure_.report(pack_all(packer, std::move(headers), queue, left));
-    } catch (const std::bad_alloc&) {
-        failure_.report(Status(Kind::kExhausted, "out of memory"));
-    } catch (const std::exception& error) {
-        failure_.report(Status(Kind::kInternal, std::string("a worker of the backup failed: ") + error.what()));
-    }
-    const std::lock_guard lock(running_mutex_);
-    --running_;
-    running_changed_.notify_all();
 }
 
 Status Engine::pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left) {
     for (ScanEntry& header : headers) FORGE_TRY(packer.add_header(std::move(header)));
     ScanEntry file;
     while (queue.next(file)) {
-        FORGE_TRY(stop_.check());
+        FORGE_TRY(workers_.stop().check());
         const std::size_t root = file.root;
         FORGE_TRY(packer.add_file(std::move(file)));
         ++progress_.files_done;
         if (--left[root] == 0) ++progress_.tablespaces_done;
     }
     return packer.close();
-}
-
-// Passes the caller's cancellation on to the workers.
-void Engine::wait_for_workers() {
-    std::unique_lock lock(running_mutex_);
-    while (!running_changed_.wait_for(lock, kCancelPoll, [this] { return running_ == 0; }))
-        if (cancel_.cancelled()) stop_.cancel();
 }
 
 void Engine::collect(Packer& packer) {
@@ -351,8 +274,7 @@ Status Engine::write_manifest_object(const BackupStop& stop) {
     manifest.files.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
     for (const PackedMember& member : members_)
         if (member.is_file)
-            manifest.files.files.push_back(
-                {member.name.substr(1), member.size, member.mtime.seconds(), member.sha256});
+            manifest.files.files.push_back({member.name.substr(1), member.size, member.mtime.seconds(), member.sha256});
     manifest.files.files.insert(manifest.files.files.end(), extra_files_.begin(), extra_files_.end());
     std::uint64_t stored = 0;
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call(), &stored));
@@ -467,9 +389,8 @@ Status check_start(BackupStart& start) {
     FORGE_ASSIGN(start.data_directory, real_path(start.data_directory));
     for (const char* name : {"PG_VERSION", "global/pg_control"})
         if (!path_exists(join_path(start.data_directory, name)))
-            return Status(Kind::kInvalid,
-                          "directory " + quoted(start.data_directory) + " is not a data directory: it has no file " +
-                              quoted(name));
+            return Status(Kind::kInvalid, "directory " + quoted(start.data_directory) +
+                                              " is not a data directory: it has no file " + quoted(name));
     if (!layout::is_valid_segment_size(start.segment_size))
         return Status(Kind::kInvalid, "WAL segment size " + std::to_string(start.segment_size) + " is not valid");
     if (start.timeline == 0 || start.start_lsn == 0)

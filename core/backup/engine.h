@@ -1,6 +1,7 @@
-// One base backup of a running server's data directory: parallel readers fill tar parts, compressed and encrypted, straight into the store
-// (walg-format 1.5, 3; postgres-hooks 14, 15). The server side (worker or SQL session) calls pg_backup_start before and pg_backup_stop between
-// copy_files() and finish(). Needs no server: a plain directory works.
+// One base backup of a running server's data directory: parallel readers fill tar parts, compressed and encrypted,
+// straight into the store (walg-format 1.5, 3; postgres-hooks 14, 15). The server side (worker or SQL session) calls
+// pg_backup_start before and pg_backup_stop between copy_files() and finish(). Needs no server: a plain directory
+// works.
 #pragma once
 
 #include <atomic>
@@ -14,26 +15,26 @@
 namespace forge::backup {
 
 struct BackupStart {
-    std::string data_directory;           // absolute
-    Timeline timeline = 0;                // of the start point
+    std::string data_directory;  // absolute
+    Timeline timeline = 0;       // of the start point
     Lsn start_lsn = 0;
-    bool from_standby = false;            // name: segment of start_lsn - 1 on a standby (walg-format 1.2)
-    int pg_version = 0;                   // server_version_num
+    bool from_standby = false;  // name: segment of start_lsn - 1 on a standby (walg-format 1.2)
+    int pg_version = 0;         // server_version_num
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::vector<layout::Tablespace> tablespaces;
     Instant start_time;
     bool permanent = false;
-    std::string user_data;                // JSON text or empty
-    bool verify_checksums = true;         // effective only if the control file says that the cluster has checksums
+    std::string user_data;         // JSON text or empty
+    bool verify_checksums = true;  // effective only if the control file says that the cluster has checksums
 };
 struct BackupStop {
     Lsn finish_lsn = 0;
-    std::string backup_label;             // byte for byte what the server gave
+    std::string backup_label;  // byte for byte what the server gave
     std::string tablespace_map;
 };
 // Readable from any thread while the backup runs.
 struct Progress {
-    std::atomic<std::uint64_t> bytes_total{0};   // estimate from the scan; 0 while scanning
+    std::atomic<std::uint64_t> bytes_total{0};  // estimate from the scan; 0 while scanning
     std::atomic<std::uint64_t> bytes_done{0};
     std::atomic<std::uint64_t> bytes_stored{0};
     std::atomic<std::uint32_t> files_total{0}, files_done{0};
@@ -49,9 +50,10 @@ struct BackupReport {
 
 class BackupEngine {
 public:
-    virtual ~BackupEngine() = default;   // without finish(): everything uploaded is removed as far as the store answers
+    virtual ~BackupEngine() = default;  // without finish(): everything uploaded is removed as far as the store answers
     virtual const std::string& name() const = 0;
-    // Copies every file; `global/pg_control` is read last. Refuses (kAlreadyExists) a name whose sentinel exists; clears leftovers of a failed one.
+    // Copies every file; `global/pg_control` is read last. Refuses (kAlreadyExists) a name whose sentinel exists;
+    // clears leftovers of a failed one.
     virtual Status copy_files() = 0;
     // Label part, metadata, files_metadata and, as the very last object, the sentinel.
     virtual Result<BackupReport> finish(const BackupStop& stop) = 0;
@@ -59,7 +61,8 @@ public:
     virtual void abandon() = 0;
 };
 // `cancel` and `progress` outlive the engine.
-Result<std::unique_ptr<BackupEngine>> begin_backup(std::shared_ptr<repository::Repository> repository, BackupStart start, Progress& progress,
-                                                   const CancelToken& cancel, Logger& logger);
+Result<std::unique_ptr<BackupEngine>> begin_backup(std::shared_ptr<repository::Repository> repository,
+                                                   BackupStart start, Progress& progress, const CancelToken& cancel,
+                                                   Logger& logger);
 
 }  // namespace forge::backup

@@ -9,16 +9,14 @@ namespace forge::backup {
 namespace {
 
 constexpr std::array<std::string_view, 8> kLeftOut{
-    "postgresql.auto.conf.tmp", "current_logfiles.tmp", "backup_label",    "tablespace_map", "backup_manifest",
-    "postmaster.pid",           "postmaster.opts",      ".DS_Store"};
+    "postgresql.auto.conf.tmp", "current_logfiles.tmp", "backup_label",    "tablespace_map",
+    "backup_manifest",          "postmaster.pid",       "postmaster.opts", ".DS_Store"};
 constexpr std::array<std::string_view, 2> kLeftOutPrefixes{"pg_internal.init", "pgsql_tmp"};
 constexpr std::array<std::string_view, 7> kEmptied{"pg_stat_tmp", "pg_replslot",  "pg_dynshmem", "pg_notify",
                                                    "pg_serial",   "pg_snapshots", "pg_subtrans"};
 constexpr std::size_t kMaxOidDigits = 10;
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 // Takes the digits at the start of `text` off it.
 std::string_view take_digits(std::string_view& text) {
     const auto end = std::find_if_not(text.begin(), text.end(), is_digit);

@@ -20,12 +20,14 @@ std::optional<RelationFile> parse_relation_file(std::string_view base_name);
 // "t3_16384", "t3_16384_vm", "t3_16384.1".
 bool is_temporary_relation(std::string_view base_name);
 
-// Files and directories that leave no trace in a backup, wherever they are: what was "pgsql_tmp…", lock files, labels of other backups.
+// Files and directories that leave no trace in a backup, wherever they are: what was "pgsql_tmp…", lock files, labels
+// of other backups.
 bool is_left_out(std::string_view base_name);
 // Directories that come back empty, wherever they are, even if they are a symbolic link.
 bool is_emptied(std::string_view base_name);
 
-// `directory` is a member name ("/base/5", "/pg_tblspc/16384/PG_15_202209061/5"). True where files of relations of a database live.
+// `directory` is a member name ("/base/5", "/pg_tblspc/16384/PG_15_202209061/5"). True where files of relations of a
+// database live.
 bool is_database_directory(std::string_view directory, std::string_view version_directory);
 // The same, or the directory of the shared catalogs.
 bool is_relation_directory(std::string_view directory, std::string_view version_directory);

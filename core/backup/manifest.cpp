@@ -16,13 +16,9 @@ constexpr int kVersion = 1;
 constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
 
 // Text of a JSON string with its quotes.
-std::string json_text(std::string_view text) {
-    return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
-}
+std::string json_text(std::string_view text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
 
-Status put(Sink& sink, std::string_view text) {
-    return sink.write(as_bytes(text));
-}
+Status put(Sink& sink, std::string_view text) { return sink.write(as_bytes(text)); }
 
 // "2026-11-22 09:17:34 GMT", as the server's manifests.
 std::string manifest_time(std::int64_t at) {
@@ -72,7 +68,8 @@ Status write_body(const FileManifest& manifest, Sink& sink) {
 Result<Digest> parse_digest(const std::string& text) {
     const auto bytes = from_hex(text);
     Digest digest{};
-    if (!bytes || bytes->size() != digest.size()) return Status(Kind::kCorrupt, forge::quoted(text) + " is not a SHA-256");
+    if (!bytes || bytes->size() != digest.size())
+        return Status(Kind::kCorrupt, forge::quoted(text) + " is not a SHA-256");
     std::copy(bytes->begin(), bytes->end(), digest.begin());
     return digest;
 }

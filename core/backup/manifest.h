@@ -1,5 +1,5 @@
-// Our own object in each backup's folder (never in tar_partitions/): every part with size and digest, and the list of files in the form that
-// the server's pg_verifybackup accepts (backup_manifest). Compressed and encrypted like a part.
+// Our own object in each backup's folder (never in tar_partitions/): every part with size and digest, and the list of
+// files in the form that the server's pg_verifybackup accepts (backup_manifest). Compressed and encrypted like a part.
 #pragma once
 
 #include <string>

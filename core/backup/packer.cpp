@@ -15,9 +15,7 @@ namespace {
 
 constexpr std::size_t kBuffer = 256 * 1024;  // a multiple of the page size
 
-std::int64_t rounded_seconds(Instant at) {
-    return Instant{at.nanos + 500'000'000}.seconds();
-}
+std::int64_t rounded_seconds(Instant at) { return Instant{at.nanos + 500'000'000}.seconds(); }
 
 TarMember tar_member(const ScanEntry& entry, OwnerNames& owners) {
     TarMember member;
@@ -59,7 +57,7 @@ Result<std::optional<Fd>> open_source(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const std::string& file_name,
-                                                    const CancelToken& cancel) {
+                                                     const CancelToken& cancel) {
     std::unique_ptr<PartWriter> part(new PartWriter(context, file_name));
     store::CallContext call;
     call.cancel = &cancel;
@@ -89,8 +87,7 @@ Status Packer::ensure_part() {
     if (part_) return {};
     const int number = next_number_ > 0 ? next_number_ : ++context_.last_part_number;
     next_number_ = 0;
-    FORGE_ASSIGN(part_,
-                 PartWriter::open(context_, layout::part_file_name(number, context_.method), context_.stop));
+    FORGE_ASSIGN(part_, PartWriter::open(context_, layout::part_file_name(number, context_.method), context_.stop));
     part_bytes_ = 0;
     return {};
 }
@@ -180,10 +177,9 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
 
 void Packer::report_bad_pages(const ScanEntry& entry, const PackedMember& member) {
     if (member.bad_count == 0) return;
-    context_.logger.warning(
-        "checksum verification failed for " + std::to_string(member.bad_count) +
-        (member.bad_count == 1 ? " page" : " pages") + " of file " + quoted(entry.name.substr(1)) + ", first block " +
-        std::to_string(member.bad_blocks.front()));
+    context_.logger.warning("checksum verification failed for " + std::to_string(member.bad_count) +
+                            (member.bad_count == 1 ? " page" : " pages") + " of file " + quoted(entry.name.substr(1)) +
+                            ", first block " + std::to_string(member.bad_blocks.front()));
 }
 
 }  // namespace forge::backup

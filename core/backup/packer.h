@@ -1,5 +1,5 @@
-// Packs files into tar parts and streams these into the store. One packer belongs to one thread; what all packers of a backup share is in
-// PackContext.
+// Packs files into tar parts and streams these into the store. One packer belongs to one thread; what all packers of a
+// backup share is in PackContext.
 #pragma once
 
 #include <atomic>
@@ -82,7 +82,8 @@ public:
 
 private:
     Status ensure_part();
-    Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member, PageChecker* checker);
+    Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member,
+                        PageChecker* checker);
     void report_bad_pages(const ScanEntry& entry, const PackedMember& member);
 
     PackContext& context_;

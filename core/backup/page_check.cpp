@@ -42,9 +42,7 @@ void mix(std::array<std::uint32_t, kLanes>& sums, const std::array<std::uint32_t
 Lsn page_lsn(ByteView page) {
     return (static_cast<Lsn>(load_le<std::uint32_t>(page.data())) << 32) | load_le<std::uint32_t>(page.data() + 4);
 }
-bool is_new(ByteView page) {
-    return load_le<std::uint16_t>(page.data() + kUpperAt) == 0;
-}
+bool is_new(ByteView page) { return load_le<std::uint16_t>(page.data() + kUpperAt) == 0; }
 
 // False when the file ends before the page does.
 bool read_page(int fd, std::uint64_t offset, std::array<std::uint8_t, kPageSize>& page) {

@@ -1,5 +1,5 @@
-// Verifies the checksums of data pages while they are copied (postgres-hooks 15). Pages may be torn by a write that happens while we read:
-// a bad page counts only when reading it again gives the same bytes several times.
+// Verifies the checksums of data pages while they are copied (postgres-hooks 15). Pages may be torn by a write that
+// happens while we read: a bad page counts only when reading it again gives the same bytes several times.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,13 @@ std::uint16_t page_checksum(ByteView page, std::uint32_t block);
 
 class PageChecker {
 public:
-    // `fd` is read again where a page looks bad; it outlives the checker. `first_block` is that of the file's first page. Pages with an
-    // LSN from `start_lsn` on are not judged: replay overwrites them.
-    PageChecker(int fd, std::uint32_t first_block, Lsn start_lsn) : fd_(fd), first_block_(first_block), start_lsn_(start_lsn) {}
+    // `fd` is read again where a page looks bad; it outlives the checker. `first_block` is that of the file's first
+    // page. Pages with an LSN from `start_lsn` on are not judged: replay overwrites them.
+    PageChecker(int fd, std::uint32_t first_block, Lsn start_lsn)
+        : fd_(fd), first_block_(first_block), start_lsn_(start_lsn) {}
 
-    // Looks at the whole pages in `data`, read from `offset` (a multiple of the page size) of the file. A page that is good in a second
-    // reading replaces the one in `data`.
+    // Looks at the whole pages in `data`, read from `offset` (a multiple of the page size) of the file. A page that is
+    // good in a second reading replaces the one in `data`.
     void check(MutableBytes data, std::uint64_t offset, const CancelToken& cancel);
 
     // Blocks counted from the start of the file: how many, and the first ten.

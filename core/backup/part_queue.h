@@ -10,8 +10,8 @@ namespace forge::backup {
 
 class PartQueue {
 public:
-    // Large files come first, the largest first, so that none is left to run alone at the end; the others in the order of the walk,
-    // which is the order of directories on disk.
+    // Large files come first, the largest first, so that none is left to run alone at the end; the others in the order
+    // of the walk, which is the order of directories on disk.
     explicit PartQueue(std::vector<ScanEntry> files);
     // Moves the next file into `entry`; false when there is none left.
     bool next(ScanEntry& entry);

@@ -27,9 +27,7 @@ struct CloseDirectory {
 };
 using Directory = std::unique_ptr<DIR, CloseDirectory>;
 
-bool is_gone(int error) {
-    return error == ENOENT || error == ENOTDIR;
-}
+bool is_gone(int error) { return error == ENOENT || error == ENOTDIR; }
 
 // Nothing when the directory is gone.
 Result<std::optional<Directory>> open_directory(const std::string& path) {

@@ -1,5 +1,5 @@
-// Walks a data directory and its tablespaces and says what belongs into a base backup. File contents are not touched. What vanishes while we
-// walk is left out silently: the WAL of the backup knows about it.
+// Walks a data directory and its tablespaces and says what belongs into a base backup. File contents are not touched.
+// What vanishes while we walk is left out silently: the WAL of the backup knows about it.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,8 @@ namespace forge::backup {
 
 struct ScanEntry {
     enum class Type : std::uint8_t { kFile, kDirectory, kSymlink };
-    std::string name;    // in the backup: "/base/5/1259", "/pg_tblspc/16384/PG_15_202209061/5/16385", "/" for the data directory itself
+    std::string name;    // in the backup: "/base/5/1259", "/pg_tblspc/16384/PG_15_202209061/5/16385", "/" for the data
+                         // directory itself
     std::string target;  // of a symbolic link
     Instant mtime;
     std::uint64_t size = 0;  // of a file
@@ -36,8 +37,9 @@ struct ScanOptions {
 };
 
 struct ScanResult {
-    std::vector<ScanEntry> entries;  // parents before children, names sorted in each directory; without global/pg_control
-    std::uint64_t file_bytes = 0;    // sum of the sizes of the files
+    std::vector<ScanEntry>
+        entries;                   // parents before children, names sorted in each directory; without global/pg_control
+    std::uint64_t file_bytes = 0;  // sum of the sizes of the files
     std::uint64_t catalog_size = 0;  // sum of the sizes of everything that was looked at, left out or not
     std::uint32_t files = 0;
 };

@@ -19,16 +19,12 @@ struct Sha256::Context {
     }
 };
 
-Sha256::Sha256() : context_(std::make_unique<Context>()) {
-    context_->start();
-}
+Sha256::Sha256() : context_(std::make_unique<Context>()) { context_->start(); }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
-void Sha256::update(ByteView data) {
-    EVP_DigestUpdate(context_->raw, data.data(), data.size());
-}
+void Sha256::update(ByteView data) { EVP_DigestUpdate(context_->raw, data.data(), data.size()); }
 
 Digest Sha256::finish() {
     Digest digest{};

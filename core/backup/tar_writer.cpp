@@ -77,7 +77,8 @@ Status TarWriter::begin(const TarMember& member) {
     archive_entry_set_uname(entry.get(), member.user.c_str());
     archive_entry_set_gname(entry.get(), member.group.c_str());
     archive_entry_set_mtime(entry.get(), member.mtime_seconds, 0);
-    archive_entry_set_size(entry.get(), member.type == TarMember::Type::kFile ? static_cast<la_int64_t>(member.size) : 0);
+    archive_entry_set_size(entry.get(),
+                           member.type == TarMember::Type::kFile ? static_cast<la_int64_t>(member.size) : 0);
     if (member.type == TarMember::Type::kSymlink) archive_entry_set_symlink(entry.get(), member.target.c_str());
     if (archive_write_header(archive_, entry.get()) != ARCHIVE_OK)
         return failure("could not write the tar header of " + quoted(member.name));

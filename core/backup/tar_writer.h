@@ -1,5 +1,5 @@
-// One tar stream (walg-format 3.1): ustar headers, pax ones only where ustar cannot express a value, two zero blocks at the end and no padding.
-// Names are written byte for byte as given, whatever the locale.
+// One tar stream (walg-format 3.1): ustar headers, pax ones only where ustar cannot express a value, two zero blocks at
+// the end and no padding. Names are written byte for byte as given, whatever the locale.
 #pragma once
 
 #include <sys/types.h>
@@ -47,7 +47,7 @@ private:
 
     std::unique_ptr<Sink> sink_;
     ::archive* archive_ = nullptr;
-    Status error_;        // of the sink
+    Status error_;  // of the sink
     bool closed_ = false;
 };
 

@@ -1,0 +1,105 @@
+#include "core/restore/fetch_tar.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace forge::restore {
+namespace {
+
+constexpr std::size_t kBlock = 128 * 1024;
+
+std::string text_or_empty(const char* text) { return text != nullptr ? std::string(text) : std::string(); }
+
+TarEntry::Type entry_type(archive_entry* entry) {
+    if (archive_entry_hardlink(entry) != nullptr) return TarEntry::Type::kHardlink;
+    switch (archive_entry_filetype(entry)) {
+        case AE_IFREG: return TarEntry::Type::kFile;
+        case AE_IFDIR: return TarEntry::Type::kDirectory;
+        case AE_IFLNK: return TarEntry::Type::kSymlink;
+        default: return TarEntry::Type::kOther;
+    }
+}
+
+bool all_zero(ByteView data) {
+    return std::all_of(data.begin(), data.end(), [](std::uint8_t byte) { return byte == 0; });
+}
+
+Status garbage_at_end() { return Status(Kind::kCorrupt, "there is data behind the end of the tar archive"); }
+
+}  // namespace
+
+TarReader::TarReader(std::unique_ptr<Source> source) : source_(std::move(source)), block_(kBlock) {}
+
+TarReader::~TarReader() {
+    if (archive_ != nullptr) archive_read_free(archive_);
+}
+
+Result<std::unique_ptr<TarReader>> TarReader::open(std::unique_ptr<Source> source) {
+    std::unique_ptr<TarReader> reader(new TarReader(std::move(source)));
+    reader->archive_ = archive_read_new();
+    if (reader->archive_ == nullptr) return Status(Kind::kExhausted, "out of memory");
+    ::archive* archive = reader->archive_;
+    const bool ready = archive_read_support_format_tar(archive) == ARCHIVE_OK &&
+                       archive_read_support_format_empty(archive) == ARCHIVE_OK &&
+                       archive_read_open(archive, reader.get(), nullptr, &TarReader::pull, nullptr) == ARCHIVE_OK;
+    if (!ready) return reader->failure();
+    return reader;
+}
+
+ssize_t TarReader::pull(::archive* archive, void* self, const void** data) {
+    auto* reader = static_cast<TarReader*>(self);
+    auto size = reader->source_->read(reader->block_);
+    if (!size.ok()) {
+        reader->error_ = size.status();
+        archive_set_error(archive, EIO, "the source failed");
+        return ARCHIVE_FATAL;
+    }
+    reader->block_size_ = *size;
+    reader->delivered_ += *size;
+    *data = reader->block_.data();
+    return static_cast<ssize_t>(*size);
+}
+
+Status TarReader::failure() const {
+    if (!error_.ok()) return error_;
+    return Status(Kind::kCorrupt, "the tar archive is damaged: " + text_or_empty(archive_error_string(archive_)));
+}
+
+Result<bool> TarReader::next(TarEntry& entry) {
+    archive_entry* header = nullptr;
+    const int code = archive_read_next_header(archive_, &header);
+    if (code == ARCHIVE_EOF) return false;
+    // A warning: the name is in no character set the library knows; it is kept byte for byte.
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return failure();
+    entry.type = entry_type(header);
+    entry.name = text_or_empty(archive_entry_pathname(header));
+    entry.target = text_or_empty(archive_entry_symlink(header));
+    entry.size = static_cast<std::uint64_t>(archive_entry_size(header));
+    entry.mode = archive_entry_perm(header);
+    if (entry.name.empty()) return Status(Kind::kCorrupt, "the tar archive has a member without a name");
+    return true;
+}
+
+Result<std::size_t> TarReader::read(MutableBytes buffer) {
+    const la_ssize_t size = archive_read_data(archive_, buffer.data(), buffer.size());
+    if (size < 0) return failure();
+    return static_cast<std::size_t>(size);
+}
+
+Status TarReader::finish() {
+    // What the archive took last may reach beyond its end.
+    const auto consumed = static_cast<std::uint64_t>(std::max<la_int64_t>(0, archive_filter_bytes(archive_, 0)));
+    const std::uint64_t rest = delivered_ > consumed ? delivered_ - consumed : 0;
+    const std::size_t tail = static_cast<std::size_t>(std::min<std::uint64_t>(rest, block_size_));
+    if (!all_zero(ByteView(block_).subspan(block_size_ - tail, tail))) return garbage_at_end();
+    while (true) {
+        FORGE_ASSIGN(const std::size_t size, source_->read(block_));
+        if (size == 0) return {};
+        if (!all_zero(ByteView(block_).first(size))) return garbage_at_end();
+    }
+}
+
+}  // namespace forge::restore
