@@ -190,7 +190,7 @@ TEST(Codec, ReadsTheVectorsOfTheFormat) {
 // S15: every way to cut an object short, down to nothing.
 TEST(Codec, EveryTruncationIsRefused) {
     for (const Method method : kStreaming) {
-        for (const Bytes& data : {Bytes{}, Bytes{'x'}, test::page_like_bytes(3000), test::random_bytes(500)}) {
+        for (const Bytes& data : {Bytes{}, Bytes{'x'}, test::page_like_bytes(600), test::random_bytes(200)}) {
             const Bytes object = make_object(method, data);
             for (std::size_t size = 0; size < object.size(); ++size) {
                 const auto back = decompress(method, test::first_bytes(object, size));
@@ -254,7 +254,7 @@ TEST(Codec, SeveralFramesInARowAreOneObjectForLz4AndZstdOnly) {
 }
 
 TEST(Codec, SecondFrameCutShortIsRefused) {
-    const Bytes frame = compress(Method::kLz4, test::page_like_bytes(500));
+    const Bytes frame = compress(Method::kLz4, test::page_like_bytes(200));
     for (std::size_t size = 1; size < frame.size(); ++size) {
         EXPECT_EQ(decompress(Method::kLz4, joined(frame, test::first_bytes(frame, size))).status().kind(),
                   Kind::kCorrupt);
@@ -263,11 +263,12 @@ TEST(Codec, SecondFrameCutShortIsRefused) {
 
 // S14 where the format itself has checksums; brotli has none and relies on encryption.
 TEST(Codec, FlippedBitsAreRefusedOrHarmless) {
-    const Bytes data = test::page_like_bytes(1500);
+    const Bytes data = test::page_like_bytes(300);
     for (const Method method : {Method::kLz4, Method::kZstd, Method::kGzip}) {
         const Bytes object = make_object(method, data);
+        int tried = 0;
         int refused = 0;
-        for (std::size_t bit = 0; bit < object.size() * 8; ++bit) {
+        for (std::size_t bit = 0; bit < object.size() * 8; bit += 3, ++tried) {
             Bytes damaged = object;
             damaged[bit / 8] = static_cast<std::uint8_t>(damaged[bit / 8] ^ (1U << (bit % 8)));
             const auto back = decompress(method, damaged);
@@ -279,15 +280,15 @@ TEST(Codec, FlippedBitsAreRefusedOrHarmless) {
                 ++refused;
             }
         }
-        EXPECT_GT(refused, static_cast<int>(object.size() * 8 * 9 / 10)) << name_of(method);
+        EXPECT_GT(refused, tried * 9 / 10) << name_of(method);
     }
 }
 
 TEST(Codec, BrotliAndLzmaSurviveAnyDamage) {
-    const Bytes data = test::page_like_bytes(1500);
+    const Bytes data = test::page_like_bytes(300);
     for (const Method method : {Method::kBrotli, Method::kLzma}) {
         const Bytes object = make_object(method, data);
-        for (std::size_t bit = 0; bit < object.size() * 8; ++bit) {
+        for (std::size_t bit = 0; bit < object.size() * 8; bit += 3) {
             Bytes damaged = object;
             damaged[bit / 8] = static_cast<std::uint8_t>(damaged[bit / 8] ^ (1U << (bit % 8)));
             auto reader = decompressor(method, test::source_of(damaged)).value();

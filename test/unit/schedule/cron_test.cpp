@@ -296,7 +296,7 @@ TEST(NextRun, AgreesWithTryingEveryMinute) {
     for (const char* text : {"0 0 1 * *", "30 2 * * *", "0 */12 * * *", "5 4 * * sun", "0 0 13 * fri",
                              "59 23 28-31 * *", "0 1 25 10 *", "30 2 29 3 *", "0 0 29 3 *", "15 0 * * *"}) {
         const CronExpression expression = cron(text);
-        for (std::int64_t from = at(2026, 3, 20, 22, 13); from < at(2026, 11, 10); from += 5003) {
+        for (std::int64_t from = at(2026, 3, 20, 22, 13); from < at(2026, 11, 10); from += 19997) {
             std::int64_t expected = from + 1;
             const std::int64_t end = at(2027, 6, 1);
             while (expected < end && !matches(expression, central_europe(expected))) ++expected;
