@@ -159,7 +159,6 @@ Status Archiver::ready_helper() {
                           "Earlier lines of the server's log say why.");
         if (Status started = link_.start(deadline_in(kStartPatience)); !started.ok()) return respawn_later(started);
         update_state([this](SharedState& state) {
-            state.archiver.pid = MyProcPid;
             state.archiver.helper_pid = link_.pid();
             ++state.archiver.helper_starts;
             state.archiver.breaker.set("closed");
@@ -187,6 +186,7 @@ void Archiver::handle(const Frame& frame) {
         update_state([&](SharedState& state) {
             changed = store_configured(state, frame);
             state.archiver.epoch = epoch_;
+            if (!breaker_open_until_) state.archiver.breaker.set("closed");
         });
         if (changed) wake_scheduler();
     } else if (frame.type == FrameType::kStoreState) {
@@ -228,7 +228,7 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
 }
 
 bool Archiver::archive(const char* file, const char* path) {
-    // A wait of ours may end because of a shutdown that began long ago.
+    // The core tries each file three times; once is enough when the server wants to stop.
     if (given_up_) return false;
     Status status = ready_helper();
     if (status.ok() && breaker_is_open()) {
@@ -307,7 +307,10 @@ bool archive_file(const char* file, const char* path) {
     const MemoryContext outer = MemoryContextSwitchTo(g_context);
     bool archived = false;
     const Failure failure = run_caught([&] {
-        if (g_archiver == nullptr) g_archiver = new Archiver();
+        if (g_archiver == nullptr) {
+            g_archiver = new Archiver();
+            update_state([](SharedState& state) { state.archiver.pid = MyProcPid; });
+        }
         archived = g_archiver->archive(file, path);
     });
     if (failure.failed) {

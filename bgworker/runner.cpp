@@ -29,7 +29,7 @@ constexpr minutes kSilencePatience{15};
 constexpr minutes kWalPatience{10};
 constexpr milliseconds kWalPause{500};
 // For the helper to remove what a failed backup has stored; shorter when the server stops.
-constexpr seconds kCleanupGrace{20};
+constexpr seconds kCleanupGrace{22};
 constexpr seconds kExitGrace{4};
 
 // "oid path" lines as the server writes tablespace_map, with backslashes before special characters.
@@ -74,10 +74,13 @@ private:
     void copy_files();
     void stop_backup();
     void wait_for_wal();
+    bool is_in_store(const std::string& segment, Deadline deadline);
+    void pause_for_wal(Deadline deadline);
     void require_in_store(const std::string& segment, Deadline deadline);
     void finish();
     void show_progress(const Frame& frame);
-    // The next frame that is neither progress nor a change of settings; kFailed is thrown.
+    // The next frame that is neither progress nor a change of settings; answer() throws a kFailed.
+    Frame any_answer();
     Frame answer();
 
     Job job_;
@@ -143,15 +146,20 @@ void Runner::show_progress(const Frame& frame) {
     pgstat_progress_update_multi_param(kParameters, index, value);
 }
 
-Frame Runner::answer() {
+Frame Runner::any_answer() {
     for (;;) {
         Frame frame = value_or_throw(link_.receive(deadline_in(kSilencePatience)));
-        if (frame.type == FrameType::kFailed) throw_status(status_of(frame));
         if (frame.type == FrameType::kProgress)
             show_progress(frame);
         else if (frame.type != FrameType::kConfigured)
             return frame;
     }
+}
+
+Frame Runner::answer() {
+    Frame frame = any_answer();
+    if (frame.type == FrameType::kFailed) throw_status(status_of(frame));
+    return frame;
 }
 
 void Runner::copy_files() {
@@ -178,21 +186,33 @@ void Runner::stop_backup() {
     stop_lsn_ = call_server([this] { return stop_backup_mode(session_); });
 }
 
+// Whether the store has the segment now; a store that does not answer counts as "not yet".
+bool Runner::is_in_store(const std::string& segment, Deadline deadline) {
+    Frame question(FrameType::kWalExists);
+    question.add(Tag::kName, segment);
+    throw_if_error(link_.send(question, deadline));
+    const Frame said = any_answer();
+    if (said.type != FrameType::kFailed) return said.text(Tag::kState) == "yes";
+    Status failure = status_of(said);
+    if (!failure.retryable()) throw_status(std::move(failure));
+    return false;
+}
+
 void Runner::require_in_store(const std::string& segment, Deadline deadline) {
-    for (;;) {
-        Frame question(FrameType::kWalExists);
-        question.add(Tag::kName, segment);
-        throw_if_error(link_.send(question, deadline));
-        const Frame said = answer();
-        if (said.text(Tag::kState) == "yes") return;
+    while (!is_in_store(segment, deadline)) {
         if (SteadyClock::now() >= deadline)
             throw_status(
                 Status(Kind::kTimeout, "WAL segment " + quoted(segment) + " of the base backup did not reach the store",
                        from_standby_ ? "The primary must archive it; run pg_switch_wal() there if it writes little."
                                      : "Look at forge_backup.archive_status, and at archive_library of this server."));
-        const auto waited = link_.receive(std::min(deadline, deadline_in(kWalPause)));
-        if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
+        pause_for_wal(deadline);
     }
+}
+
+// Waits on the link, so that the end of the helper is noticed at once.
+void Runner::pause_for_wal(Deadline deadline) {
+    const auto waited = link_.receive(std::min(deadline, deadline_in(kWalPause)));
+    if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
 }
 
 // The wait that pg_backup_stop() would do without a limit: all WAL of the backup must be in the store before the backup
@@ -210,8 +230,7 @@ void Runner::wait_for_wal() {
     while (archives_here && SteadyClock::now() < deadline) {
         const char* const name = last_name.c_str();
         if (!call_server([name] { return XLogArchiveIsBusy(name); })) break;
-        const auto waited = link_.receive(std::min(deadline, deadline_in(kWalPause)));
-        if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
+        pause_for_wal(deadline);
     }
     require_in_store(last_name, deadline);
     if (first != last) require_in_store(first_name, deadline);
