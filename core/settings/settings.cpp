@@ -2,6 +2,8 @@
 
 #include <sodium.h>
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "core/base/file.h"
@@ -62,7 +64,10 @@ Status load_storage(Draft& draft) {
     }
     std::string text = storage->text;
     const auto below = draft.sources.variable({"WALG_STORAGE_PREFIX"});
-    if (below && storage->found.rank != 0) text = join_path(text, below->value);
+    if (below && storage->found.rank != 0) {
+        text.erase(text.find_last_not_of('/') + 1);
+        text += "/" + below->value.substr(std::min(below->value.find_first_not_of('/'), below->value.size()));
+    }
     auto parsed = parse_storage(text);
     if (!parsed.ok()) return parsed.status().with_context(storage->found.subject());
     const StoragePlace& place = *parsed;
