@@ -13,8 +13,10 @@ int run_backup_fetch(CommandLine& line) {
     line.positional("DIR", directory, "directory to fill: absent or empty", true);
     line.positional("NAME", name, "name of the backup, or LATEST", true);
     line.option("--restore-spec", spec, "JSON file with the new places of tablespaces", "FILE");
-    line.repeated("-T,--tablespace-mapping", mapping_words, "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR", "OLD=NEW");
-    line.more_help("Brings the files back and nothing else: for recovery, restore_command and recovery.signal are left to you (or use restore).\n\n"
+    line.repeated("-T,--tablespace-mapping", mapping_words, "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR",
+                  "OLD=NEW");
+    line.more_help("Brings the files back and nothing else: for recovery, restore_command and recovery.signal are left "
+                   "to you (or use restore).\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup backup-fetch /srv/pg/restored LATEST\n\n"
                    "Exit codes: 0 the directory is complete, 1 failed, 2 wrong usage.\n");
@@ -37,7 +39,8 @@ int run_backup_fetch(CommandLine& line) {
     options.concurrency = repository->settings().download_concurrency;
     const Status result = fetch_with_progress(line, session, *repository, *backup, options);
     if (!result.ok()) return session.fail(result);
-    session.log().log(LogLevel::kNotice, "backup " + quoted(backup->name) + " is in directory " + quoted(options.target_directory));
+    session.log().log(LogLevel::kNotice,
+                      "backup " + quoted(backup->name) + " is in directory " + quoted(options.target_directory));
     return kExitOk;
 }
 

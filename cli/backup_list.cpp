@@ -27,10 +27,10 @@ std::string local_time(Instant at) {
     std::array<char, 64> text{};
     std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
     if (parts.tm_gmtoff == 0) return std::string(text.data()) + "Z";
+    const auto digits = [](long value) { return (value < 10 ? "0" : "") + std::to_string(value); };
     const long minutes = std::labs(parts.tm_gmtoff) / 60;
-    std::array<char, 16> offset{};
-    std::snprintf(offset.data(), offset.size(), "%c%02ld:%02ld", parts.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
-    return std::string(text.data()) + offset.data();
+    return text.data() + std::string(parts.tm_gmtoff < 0 ? "-" : "+") + digits(minutes / 60) + ":" +
+           digits(minutes % 60);
 }
 
 std::string utc_time(Instant at) { return at.nanos == 0 ? "-" : format_rfc3339(at, 0); }
@@ -54,16 +54,17 @@ Cells cells_of(const BackupEntry& backup, bool detail, bool pretty) {
     Cells cells{backup.name, modified(backup.modified), backup.start_segment, kStorageName};
     if (!detail) return cells;
     const layout::Sentinel& sentinel = backup.sentinel;
-    cells.insert(cells.end(), {stored(sentinel.start_time), stored(sentinel.finish_time), sentinel.hostname, sentinel.data_dir,
-                               std::to_string(sentinel.pg_version), lsn_text(sentinel.start_lsn), lsn_text(sentinel.finish_lsn),
-                               sentinel.is_permanent ? "true" : "false"});
+    cells.insert(cells.end(), {stored(sentinel.start_time), stored(sentinel.finish_time), sentinel.hostname,
+                               sentinel.data_dir, std::to_string(sentinel.pg_version), lsn_text(sentinel.start_lsn),
+                               lsn_text(sentinel.finish_lsn), sentinel.is_permanent ? "true" : "false"});
     return cells;
 }
 
 void print_plain(const std::vector<BackupEntry>& backups, bool detail) {
     Cells header{"backup_name", "modified", "wal_file_name", "storage_name"};
     if (detail)
-        header.insert(header.end(), {"start_time", "finish_time", "hostname", "data_dir", "pg_version", "start_lsn", "finish_lsn", "is_permanent"});
+        header.insert(header.end(), {"start_time", "finish_time", "hostname", "data_dir", "pg_version", "start_lsn",
+                                     "finish_lsn", "is_permanent"});
     std::vector<Cells> rows;
     for (const BackupEntry& backup : backups) rows.push_back(cells_of(backup, detail, false));
     std::fputs(plain_table(header, rows).c_str(), stdout);
@@ -72,7 +73,8 @@ void print_plain(const std::vector<BackupEntry>& backups, bool detail) {
 void print_pretty(const std::vector<BackupEntry>& backups, bool detail) {
     Cells header{"#", "BACKUP NAME", "MODIFIED", "WAL FILE NAME", "STORAGE NAME"};
     if (detail)
-        header.insert(header.end(), {"START TIME", "FINISH TIME", "HOSTNAME", "DATADIR", "PG VERSION", "START LSN", "FINISH LSN", "PERMANENT"});
+        header.insert(header.end(), {"START TIME", "FINISH TIME", "HOSTNAME", "DATADIR", "PG VERSION", "START LSN",
+                                     "FINISH LSN", "PERMANENT"});
     std::vector<Cells> rows;
     for (const BackupEntry& backup : backups) {
         Cells cells = cells_of(backup, detail, true);
@@ -104,8 +106,9 @@ void print_json(const std::vector<BackupEntry>& backups, bool detail, bool prett
 void sort_for_detail(std::vector<BackupEntry>& backups) {
     const auto has_start = [](const BackupEntry& backup) { return backup.sentinel.start_time.nanos != 0; };
     if (!std::all_of(backups.begin(), backups.end(), has_start)) return;
-    std::stable_sort(backups.begin(), backups.end(),
-                     [](const BackupEntry& a, const BackupEntry& b) { return a.sentinel.start_time < b.sentinel.start_time; });
+    std::stable_sort(backups.begin(), backups.end(), [](const BackupEntry& a, const BackupEntry& b) {
+        return a.sentinel.start_time < b.sentinel.start_time;
+    });
 }
 
 }  // namespace
@@ -117,7 +120,8 @@ int run_backup_list(CommandLine& line) {
     line.flag("--detail", detail, "times, host, directory, version and positions as well");
     line.flag("--json", json, "as one line of JSON");
     line.flag("--pretty", pretty, "a framed table, or indented JSON");
-    line.more_help("One line a backup, by the time it was finished: name, when, and the WAL segment it starts in. Nothing is printed where there is\n"
+    line.more_help("One line a backup, by the time it was finished: name, when, and the WAL segment it starts in. "
+                   "Nothing is printed where there is\n"
                    "no backup.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup backup-list --detail --pretty\n\n"
@@ -132,10 +136,14 @@ int run_backup_list(CommandLine& line) {
     if (detail) sort_for_detail(backups);
     for (const BackupEntry& backup : backups)
         if (!backup.problem.empty()) session.log().warning("backup \"" + backup.name + "\": " + backup.problem);
-    if (json) print_json(backups, detail, pretty);
-    else if (backups.empty()) session.log().info("there is no backup");
-    else if (pretty) print_pretty(backups, detail);
-    else print_plain(backups, detail);
+    if (json)
+        print_json(backups, detail, pretty);
+    else if (backups.empty())
+        session.log().info("there is no backup");
+    else if (pretty)
+        print_pretty(backups, detail);
+    else
+        print_plain(backups, detail);
     return kExitOk;
 }
 

@@ -1,5 +1,6 @@
-// forge-backup backup-push [PGDATA]: a base backup now. Where the server runs the extension's scheduler it is asked to make it, so that two never run at
-// once; otherwise this process does it over an ordinary session, with the same engine.
+// forge-backup backup-push [PGDATA]: a base backup now. Where the server runs the extension's scheduler it is asked to
+// make it, so that two never run at once; otherwise this process does it over an ordinary session, with the same
+// engine.
 #include <cstdlib>
 
 #include <nlohmann/json.hpp>
@@ -58,7 +59,8 @@ private:
 
 class Push {
 public:
-    Push(const CommandLine& line, PushArguments arguments) : line_(line), arguments_(std::move(arguments)), session_(line, seconds(30)) {}
+    Push(const CommandLine& line, PushArguments arguments)
+        : line_(line), arguments_(std::move(arguments)), session_(line, seconds(30)) {}
 
     int run() {
         Result<std::string> name = backup();
@@ -78,13 +80,15 @@ private:
 
     // The server's own time limits must not end the session in the middle.
     Status prepare(ServerConnection& connection) {
-        for (const char* name : {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"})
+        for (const char* name :
+             {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"})
             FORGE_TRY(connection.query(std::string("SET ") + name + " = 0").status());
         FORGE_TRY(connection.query("SET synchronous_commit = off").status());
         FORGE_ASSIGN(const std::string directory, connection.value("SHOW data_directory"));
         if (!arguments_.data_directory.empty() && real_path(arguments_.data_directory) != real_path(directory))
             return {Kind::kInvalid,
-                    "the server's data directory is " + forge::quoted(directory) + ", not " + forge::quoted(arguments_.data_directory),
+                    "the server's data directory is " + forge::quoted(directory) + ", not " +
+                        forge::quoted(arguments_.data_directory),
                     "Connect to the right server with PGHOST and PGPORT."};
         arguments_.data_directory = directory;
         return {};
@@ -92,22 +96,25 @@ private:
 
     Result<bool> scheduler_runs(ServerConnection& connection) {
         FORGE_ASSIGN(const std::string answer,
-                     connection.value("SELECT to_regprocedure('forge_backup.trigger_basebackup(boolean,boolean,jsonb)') IS NOT NULL "
-                                      "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'forge_backup scheduler')"));
+                     connection.value(
+                         "SELECT to_regprocedure('forge_backup.trigger_basebackup(boolean,boolean,jsonb)') IS NOT NULL "
+                         "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'forge_backup scheduler')"));
         return answer == "t";
     }
 
     Result<std::string> ask_worker(ServerConnection& connection) {
         session_.log().log(LogLevel::kNotice, "the server makes the backup");
         const CancelGuard guard(connection, session_.cancel());
-        return connection.value("SELECT forge_backup.trigger_basebackup(wait => true, permanent => $1::boolean, user_data => $2::jsonb)",
-                                {arguments_.permanent ? "true" : "false",
-                                 arguments_.user_data.empty() ? std::optional<std::string>() : arguments_.user_data});
+        return connection.value(
+            "SELECT forge_backup.trigger_basebackup(wait => true, permanent => $1::boolean, user_data => $2::jsonb)",
+            {arguments_.permanent ? "true" : "false",
+             arguments_.user_data.empty() ? std::optional<std::string>() : arguments_.user_data});
     }
 
     Result<std::string> make_backup(ServerConnection& connection) {
         if (!path_exists(join_path(arguments_.data_directory, "global/pg_control")))
-            return Status(Kind::kInvalid, "directory " + forge::quoted(arguments_.data_directory) + " cannot be read here",
+            return Status(Kind::kInvalid,
+                          "directory " + forge::quoted(arguments_.data_directory) + " cannot be read here",
                           "Run this command on the server's machine, as the user the server runs as.");
         const std::shared_ptr<repository::Repository> repository = session_.open(arguments_.data_directory);
         if (!repository) return Status(Kind::kInvalid, "the backup was not started");
@@ -121,8 +128,10 @@ private:
             report = run_engine(connection, repository, std::move(start), progress);
         }
         if (!report.ok()) return report.status();
-        session_.log().log(LogLevel::kNotice, std::to_string(report->files) + " files, " + format_size(report->uncompressed) + ", stored as " +
-                                                  format_size(report->compressed) + " in " + std::to_string(report->parts) + " parts");
+        session_.log().log(LogLevel::kNotice, std::to_string(report->files) + " files, " +
+                                                  format_size(report->uncompressed) + ", stored as " +
+                                                  format_size(report->compressed) + " in " +
+                                                  std::to_string(report->parts) + " parts");
         for (const std::string& file : report->corrupt_files) session_.log().warning("wrong page checksum: " + file);
         return report->name;
     }
@@ -133,11 +142,14 @@ private:
         FORGE_ASSIGN(const std::string version, connection.value("SHOW server_version_num"));
         start.pg_version = parse_number<int>(version).value_or(0);
         if (start.pg_version < 150000)
-            return Status(Kind::kInvalid, "server version " + std::to_string(start.pg_version / 10000) + " is not supported", "Use PostgreSQL 15 or later.");
+            return Status(Kind::kInvalid,
+                          "server version " + std::to_string(start.pg_version / 10000) + " is not supported",
+                          "Use PostgreSQL 15 or later.");
         FORGE_ASSIGN(const std::string in_recovery, connection.value("SELECT pg_is_in_recovery()"));
         start.from_standby = in_recovery == "t";
         FORGE_ASSIGN(const std::vector<ServerConnection::Row> places,
-                     connection.query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) LIKE '/%'"));
+                     connection.query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE "
+                                      "pg_tablespace_location(oid) LIKE '/%'"));
         for (const ServerConnection::Row& row : places)
             if (row.size() == 2 && row[0] && row[1]) start.tablespaces.push_back({*row[0], *row[1]});
         FORGE_TRY(warn_about_archiving(connection, start.from_standby));
@@ -147,7 +159,8 @@ private:
         session_.log().log(LogLevel::kNotice, "waiting for a checkpoint");
         {
             const CancelGuard guard(connection, session_.cancel());
-            FORGE_ASSIGN(const std::string lsn, connection.value("SELECT pg_backup_start($1, true)", {"forge_backup " + format_human(start.start_time)}));
+            FORGE_ASSIGN(const std::string lsn, connection.value("SELECT pg_backup_start($1, true)",
+                                                                 {"forge_backup " + format_human(start.start_time)}));
             start.start_lsn = parse_lsn(lsn).value_or(0);
         }
         // Written by the checkpoint that the backup starts from.
@@ -162,28 +175,35 @@ private:
         FORGE_ASSIGN(const std::string mode, connection.value("SHOW archive_mode"));
         archives_ = mode != "off" || on_standby;
         if (!archives_)
-            session_.log().warning("archive_mode is off: the backup cannot be recovered without the WAL written while it runs");
+            session_.log().warning(
+                "archive_mode is off: the backup cannot be recovered without the WAL written while it runs");
         return {};
     }
 
-    Result<backup::BackupReport> run_engine(ServerConnection& connection, const std::shared_ptr<repository::Repository>& repository,
+    Result<backup::BackupReport> run_engine(ServerConnection& connection,
+                                            const std::shared_ptr<repository::Repository>& repository,
                                             backup::BackupStart start, backup::Progress& progress) {
         const bool from_standby = start.from_standby;
         const Timeline timeline = start.timeline;
-        FORGE_ASSIGN(const auto engine, backup::begin_backup(repository, std::move(start), progress, session_.cancel(), session_.log()));
+        FORGE_ASSIGN(const auto engine,
+                     backup::begin_backup(repository, std::move(start), progress, session_.cancel(), session_.log()));
         FORGE_TRY(engine->copy_files());
         FORGE_ASSIGN(const backup::BackupStop stop, stop_backup(connection, from_standby));
-        if (archives_) FORGE_TRY(wait_for_wal(*repository, layout::segment_name({timeline, (stop.finish_lsn - 1) / segment_size_}, segment_size_)));
+        if (archives_)
+            FORGE_TRY(wait_for_wal(
+                *repository, layout::segment_name({timeline, (stop.finish_lsn - 1) / segment_size_}, segment_size_)));
         return engine->finish(stop);
     }
 
     Result<backup::BackupStop> stop_backup(ServerConnection& connection, bool from_standby) {
         FORGE_ASSIGN(const std::string in_recovery, connection.value("SELECT pg_is_in_recovery()"));
         if ((in_recovery == "t") != from_standby)
-            return Status(Kind::kUnavailable, "the standby was promoted while the backup ran", "Make the backup again.");
+            return Status(Kind::kUnavailable, "the standby was promoted while the backup ran",
+                          "Make the backup again.");
         const CancelGuard guard(connection, session_.cancel());
-        FORGE_ASSIGN(const std::vector<ServerConnection::Row> rows,
-                     connection.query("SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)"));
+        FORGE_ASSIGN(
+            const std::vector<ServerConnection::Row> rows,
+            connection.query("SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)"));
         if (rows.size() != 1 || rows[0].size() != 3 || !rows[0][0] || !rows[0][1])
             return Status(Kind::kInternal, "the server returned no end of the backup");
         return backup::BackupStop{parse_lsn(*rows[0][0]).value_or(0), *rows[0][1], rows[0][2].value_or("")};
@@ -206,9 +226,11 @@ private:
             if (found) return {};
             if (limit.passed())
                 return {Kind::kTimeout,
-                        "WAL segment " + forge::quoted(segment) + ", which the backup needs, was not archived within " + format_duration(arguments_.wal_timeout),
+                        "WAL segment " + forge::quoted(segment) + ", which the backup needs, was not archived within " +
+                            format_duration(arguments_.wal_timeout),
                         "Check that the server archives to the same storage, then make the backup again."};
-            if (!std::exchange(said, true)) session_.log().log(LogLevel::kNotice, "waiting for WAL segment " + segment + " to be archived");
+            if (!std::exchange(said, true))
+                session_.log().log(LogLevel::kNotice, "waiting for WAL segment " + segment + " to be archived");
             if (session_.cancel().wait_for(milliseconds(500))) return session_.cancel().check();
         }
     }
@@ -224,19 +246,24 @@ private:
 
 int run_backup_push(CommandLine& line) {
     PushArguments arguments;
-    line.positional("PGDATA", arguments.data_directory, "data directory of the server, to make sure it is the right one", false);
+    line.positional("PGDATA", arguments.data_directory,
+                    "data directory of the server, to make sure it is the right one", false);
     line.flag("--permanent,-p", arguments.permanent, "never removed by retention");
     line.flag("--full,-f", arguments.full, "accepted: every backup is a full one");
     line.option("--user-data,--add-user-data", arguments.user_data, "JSON to keep with the backup", "JSON");
     line.flag("--direct", arguments.direct, "make the backup in this process even where the server could do it");
-    line.option("--wal-timeout", arguments.wal_timeout, "how long to wait for the WAL of the backup to be archived (default: 600)", "SECONDS");
-    line.more_help("Connects as psql does (PGHOST, PGPORT, PGUSER). Where the server runs the forge_backup scheduler, that makes the backup; otherwise this\n"
-                   "process does, on the server's machine, as the user the server runs as. Works on a primary and on a standby.\n\n"
+    line.option("--wal-timeout", arguments.wal_timeout,
+                "how long to wait for the WAL of the backup to be archived (default: 600)", "SECONDS");
+    line.more_help("Connects as psql does (PGHOST, PGPORT, PGUSER). Where the server runs the forge_backup scheduler, "
+                   "that makes the backup; otherwise this\n"
+                   "process does, on the server's machine, as the user the server runs as. Works on a primary and on a "
+                   "standby.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup backup-push /var/lib/postgresql/15/main\n\n"
                    "Exit codes: 0 the backup is listed, 1 failed and nothing is left, 2 wrong usage.\n");
     if (const auto code = line.parse()) return *code;
-    if (!arguments.user_data.empty() && !nlohmann::json::accept(arguments.user_data)) return line.bad_usage("--user-data is not valid JSON");
+    if (!arguments.user_data.empty() && !nlohmann::json::accept(arguments.user_data))
+        return line.bad_usage("--user-data is not valid JSON");
     // A storage named here may be another one than the server's.
     if (line.global().settings.contains("storage")) arguments.direct = true;
     return Push(line, std::move(arguments)).run();

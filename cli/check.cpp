@@ -14,7 +14,10 @@ namespace {
 void print_json(const std::vector<Finding>& findings) {
     nlohmann::ordered_json array = nlohmann::ordered_json::array();
     for (const Finding& finding : findings)
-        array.push_back({{"check", finding.check}, {"level", level_name(finding.level)}, {"detail", finding.detail}, {"hint", finding.hint}});
+        array.push_back({{"check", finding.check},
+                         {"level", level_name(finding.level)},
+                         {"detail", finding.detail},
+                         {"hint", finding.hint}});
     std::printf("%s\n", array.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
@@ -33,7 +36,8 @@ int run_check(CommandLine& line) {
     int timeout = 120;
     line.flag("--json", json, "as one line of JSON");
     line.option("--timeout", timeout, "end after this time (default: 120)", "SECONDS");
-    line.more_help("Reads the settings, asks the store, writes, reads and removes a small object, looks at the newest backup and whether recovery from it\n"
+    line.more_help("Reads the settings, asks the store, writes, reads and removes a small object, looks at the newest "
+                   "backup and whether recovery from it\n"
                    "would reach the end of the archived WAL. One line a finding.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup check\n\n"
@@ -44,10 +48,13 @@ int run_check(CommandLine& line) {
     store::CallContext context = session.context();
     context.deadline = Deadline::after(seconds(timeout));
     context.max_attempts = 2;
-    const Result<settings::Settings> settings = loaded.ok() ? Result<settings::Settings>(loaded->settings) : Result<settings::Settings>(loaded.status());
+    const Result<settings::Settings> settings =
+        loaded.ok() ? Result<settings::Settings>(loaded->settings) : Result<settings::Settings>(loaded.status());
     const std::vector<Finding> findings = run_checks(settings, context, session.log());
-    if (json) print_json(findings);
-    else print_text(findings);
+    if (json)
+        print_json(findings);
+    else
+        print_text(findings);
     Finding::Level worst = Finding::Level::kOk;
     for (const Finding& finding : findings) worst = std::max(worst, finding.level);
     return worst == Finding::Level::kOk ? kExitOk : worst == Finding::Level::kWarning ? kExitFailure : kExitUsage;

@@ -14,7 +14,7 @@ using repository::Repository;
 using Level = Finding::Level;
 
 constexpr std::int64_t kOldBackupSeconds = 2 * 24 * 3600;
-constexpr double kSkewWarning = 60;    // seconds
+constexpr double kSkewWarning = 60;     // seconds
 constexpr double kSkewError = 15 * 60;  // S3 refuses requests beyond that
 
 class Checker {
@@ -26,8 +26,11 @@ public:
         const settings::Settings& settings = loaded.value();
         if (settings.kind == settings::StorageKind::kOff)
             return add("settings", Level::kWarning, "no storage is configured: nothing is archived",
-                       "Set forge_backup.storage, or WALG_S3_PREFIX or WALG_FILE_PREFIX in a file of the environment directory.");
-        add("settings", Level::kOk, "storage " + quoted(settings.storage) + ", compression " + std::string(codec::method_name(settings.compression)));
+                       "Set forge_backup.storage, or WALG_S3_PREFIX or WALG_FILE_PREFIX in a file of the environment "
+                       "directory.");
+        add("settings", Level::kOk,
+            "storage " + quoted(settings.storage) + ", compression " +
+                std::string(codec::method_name(settings.compression)));
         check_key_ring(settings);
         auto opened = Repository::open(settings, logger_);
         if (!opened.ok()) return failed("store", opened.status());
@@ -42,15 +45,20 @@ private:
     void add(std::string check, Level level, std::string detail, std::string hint = {}) {
         findings.push_back({std::move(check), level, std::move(detail), std::move(hint)});
     }
-    void failed(std::string check, const Status& status) { add(std::move(check), Level::kError, status.message(), status.hint()); }
+    void failed(std::string check, const Status& status) {
+        add(std::move(check), Level::kError, status.message(), status.hint());
+    }
 
     void check_key_ring(const settings::Settings& settings) {
         if (settings.keys.empty())
             return add("keys", Level::kWarning, "no encryption key is configured: objects are stored unencrypted",
                        "Set forge_backup.encryption_key_files or WALG_LIBSODIUM_KEY_PATH.");
         std::string old;
-        for (std::size_t i = 1; i < settings.keys.keys().size(); ++i) old += (i == 1 ? "" : ", ") + settings.keys.keys()[i].fingerprint();
-        add("keys", Level::kOk, "encrypting with key " + settings.keys.active().fingerprint() + (old.empty() ? "" : ", reading with " + old + " as well"));
+        for (std::size_t i = 1; i < settings.keys.keys().size(); ++i)
+            old += (i == 1 ? "" : ", ") + settings.keys.keys()[i].fingerprint();
+        add("keys", Level::kOk,
+            "encrypting with key " + settings.keys.active().fingerprint() +
+                (old.empty() ? "" : ", reading with " + old + " as well"));
     }
 
     bool check_reading(Repository& repository) {
@@ -69,12 +77,15 @@ private:
         randombytes_buf(content.data(), content.size());
         const std::string key = "forge_backup_check_" + to_hex(ByteView(content).first(8));
         const Status result = round_trip(repository, key, content);
-        if (!result.ok()) failed("write", result);
-        else add("write", Level::kOk, "an object was written, read back and compared");
+        if (!result.ok())
+            failed("write", result);
+        else
+            add("write", Level::kOk, "an object was written, read back and compared");
         if (result.ok()) check_clock(repository, key);
         const Status removed = repository.store().remove({key}, context_);
         if (!removed.ok())
-            add("delete", Level::kWarning, removed.message(), "Old backups cannot be removed without the permission to delete objects.");
+            add("delete", Level::kWarning, removed.message(),
+                "Old backups cannot be removed without the permission to delete objects.");
         else if (result.ok())
             add("delete", Level::kOk, "the object was removed");
     }
@@ -88,7 +99,8 @@ private:
         }
         FORGE_ASSIGN(const std::unique_ptr<Source> source, repository.open_object(key, method, context_));
         FORGE_ASSIGN(const Bytes back, read_all(*source, content.size() + 1));
-        if (back != content) return {Kind::kCorrupt, "object " + quoted(key) + " came back with other content", "Check the store."};
+        if (back != content)
+            return {Kind::kCorrupt, "object " + quoted(key) + " came back with other content", "Check the store."};
         return {};
     }
 
@@ -99,7 +111,8 @@ private:
         const double size = skew < 0 ? -skew : skew;
         if (size < kSkewWarning) return add("clock", Level::kOk, "this clock and the store's agree");
         add("clock", size < kSkewError ? Level::kWarning : Level::kError,
-            "this clock is " + format_duration(size) + (skew > 0 ? " ahead of" : " behind") + " the store's", "Synchronize the clock with NTP.");
+            "this clock is " + format_duration(size) + (skew > 0 ? " ahead of" : " behind") + " the store's",
+            "Synchronize the clock with NTP.");
     }
 
     void check_backups(Repository& repository) {
@@ -107,11 +120,14 @@ private:
         if (!backups.ok()) return failed("backups", backups.status());
         const BackupEntry* newest = nullptr;
         for (const BackupEntry& backup : *backups) {
-            if (!backup.problem.empty()) add("backups", Level::kWarning, "backup " + quoted(backup.name) + ": " + backup.problem);
-            else if (newest == nullptr || newest->sentinel.finish_time <= backup.sentinel.finish_time) newest = &backup;
+            if (!backup.problem.empty())
+                add("backups", Level::kWarning, "backup " + quoted(backup.name) + ": " + backup.problem);
+            else if (newest == nullptr || newest->sentinel.finish_time <= backup.sentinel.finish_time)
+                newest = &backup;
         }
         if (newest == nullptr)
-            return add("backups", Level::kWarning, "there is no base backup", "Make one with \"forge-backup backup-push\" or trigger_basebackup().");
+            return add("backups", Level::kWarning, "there is no base backup",
+                       "Make one with \"forge-backup backup-push\" or trigger_basebackup().");
         check_age(*newest);
         check_readable(repository, *newest);
         check_recovery(repository);
@@ -119,9 +135,12 @@ private:
 
     void check_age(const BackupEntry& newest) {
         const std::int64_t age = SystemClock().now().seconds() - newest.sentinel.finish_time.seconds();
-        const std::string detail = "newest backup " + quoted(newest.name) + " ended " + format_duration(static_cast<double>(age)) + " ago";
-        if (age > kOldBackupSeconds) add("backups", Level::kWarning, detail, "Check forge_backup.schedule, or make a backup now.");
-        else add("backups", Level::kOk, detail);
+        const std::string detail =
+            "newest backup " + quoted(newest.name) + " ended " + format_duration(static_cast<double>(age)) + " ago";
+        if (age > kOldBackupSeconds)
+            add("backups", Level::kWarning, detail, "Check forge_backup.schedule, or make a backup now.");
+        else
+            add("backups", Level::kOk, detail);
     }
 
     // The smallest part of the newest backup shows whether the configured keys fit what is stored.
@@ -135,10 +154,12 @@ private:
             if (!method || !layout::is_pg_control_part(file)) continue;
             auto source = repository.open_object(object.key, *method, context_);
             Status result = source.ok() ? read_all(**source, 1U << 20).status() : source.status();
-            if (result.ok()) return add("decrypt", Level::kOk, "the newest backup can be read with the configured keys");
+            if (result.ok())
+                return add("decrypt", Level::kOk, "the newest backup can be read with the configured keys");
             return failed("decrypt", result);
         }
-        add("decrypt", Level::kError, "backup " + quoted(backup.name) + " has no part with the control file", "Make a new base backup.");
+        add("decrypt", Level::kError, "backup " + quoted(backup.name) + " has no part with the control file",
+            "Make a new base backup.");
     }
 
     void check_recovery(Repository& repository) {
@@ -147,8 +168,8 @@ private:
         std::string reach = plan->reached_time ? format_human(*plan->reached_time) : "segment " + plan->last_segment;
         if (!plan->missing_segments.empty())
             return add("recovery", Level::kError,
-                       std::to_string(plan->missing_segments.size()) + " WAL segments are missing after backup " + quoted(plan->backup.name) +
-                           ", the first is " + quoted(plan->missing_segments.front()),
+                       std::to_string(plan->missing_segments.size()) + " WAL segments are missing after backup " +
+                           quoted(plan->backup.name) + ", the first is " + quoted(plan->missing_segments.front()),
                        "Make a new base backup, so that recovery does not need them.");
         add("recovery", Level::kOk, "recovery from backup " + quoted(plan->backup.name) + " reaches " + reach);
     }
@@ -161,14 +182,15 @@ private:
 
 std::string_view level_name(Level level) {
     switch (level) {
-    case Level::kOk: return "ok";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
+        case Level::kOk: return "ok";
+        case Level::kWarning: return "warning";
+        case Level::kError: return "error";
     }
     return "error";
 }
 
-std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context, Logger& logger) {
+std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context,
+                                Logger& logger) {
     Checker checker(context, logger);
     checker.run(loaded);
     return std::move(checker.findings);

@@ -18,7 +18,9 @@ struct Finding {
 };
 std::string_view level_name(Finding::Level level);  // "ok", "warning", "error"
 
-// `loaded`: settings or why they cannot be read. Ends within the deadline of `context`; a check that cannot run because of an earlier finding is left out.
-std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context, Logger& logger);
+// `loaded`: settings or why they cannot be read. Ends within the deadline of `context`; a check that cannot run because
+// of an earlier finding is left out.
+std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context,
+                                Logger& logger);
 
 }  // namespace forge::cli

@@ -43,8 +43,7 @@ std::string lower_first(std::string text) {
 }  // namespace
 
 struct CommandLine::Parser {
-    explicit Parser(const Verb& verb)
-        : app(std::string(verb.purpose), "forge-backup " + std::string(verb.name)) {}
+    explicit Parser(const Verb& verb) : app(std::string(verb.purpose), "forge-backup " + std::string(verb.name)) {}
     CLI::App app;
     std::map<std::string, CLI::Option*> settings;
     std::string env_dir;
@@ -70,10 +69,13 @@ void CommandLine::add_global_options() {
             std::string(entry.help));
         added->type_name(std::string(entry.value_name))->group(group);
     }
-    parser_->env_dir_option = app.add_option("--env-dir", parser_->env_dir, "directory with one file a variable (WALG_…, AWS_…)")
-                                  ->type_name("DIR")
-                                  ->group(group);
-    app.add_option("--secret-dir", global_.secret_dir, "the same form, wins over --env-dir; a mounted secret")->type_name("DIR")->group(group);
+    parser_->env_dir_option =
+        app.add_option("--env-dir", parser_->env_dir, "directory with one file a variable (WALG_…, AWS_…)")
+            ->type_name("DIR")
+            ->group(group);
+    app.add_option("--secret-dir", global_.secret_dir, "the same form, wins over --env-dir; a mounted secret")
+        ->type_name("DIR")
+        ->group(group);
     app.add_option("--pgdata", global_.pgdata, "data directory whose server's settings serve as the last source")
         ->type_name("DIR")
         ->group(group);
@@ -96,7 +98,8 @@ void CommandLine::positional(const std::string& name, std::string& into, const s
     parser_->app.add_option(name, into, help)->required(required)->type_name("");
 }
 
-void CommandLine::option(const std::string& names, std::string& into, const std::string& help, const std::string& value_name) {
+void CommandLine::option(const std::string& names, std::string& into, const std::string& help,
+                         const std::string& value_name) {
     parser_->app.add_option(names, into, help)->type_name(value_name);
 }
 
@@ -109,9 +112,12 @@ void CommandLine::repeated(const std::string& names, std::vector<std::string>& i
     parser_->app.add_option(names, into, help)->type_name(value_name)->expected(1)->take_all();
 }
 
-void CommandLine::flag(const std::string& names, bool& into, const std::string& help) { parser_->app.add_flag(names, into, help); }
+void CommandLine::flag(const std::string& names, bool& into, const std::string& help) {
+    parser_->app.add_flag(names, into, help);
+}
 
-void CommandLine::choice(const std::string& names, std::string& into, const std::vector<std::string>& values, const std::string& help) {
+void CommandLine::choice(const std::string& names, std::string& into, const std::vector<std::string>& values,
+                         const std::string& help) {
     parser_->app.add_option(names, into, help)->check(CLI::IsMember(values))->type_name("WORD");
 }
 

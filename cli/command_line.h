@@ -1,5 +1,5 @@
-// The command line of one verb: the options every verb shares and its own, help, and complaints about bad usage. A thin shell around the
-// option parser, so that only one file pays for compiling it.
+// The command line of one verb: the options every verb shares and its own, help, and complaints about bad usage. A thin
+// shell around the option parser, so that only one file pays for compiling it.
 //
 // Not thread-safe. Variables handed in outlive the object.
 #pragma once
@@ -27,7 +27,8 @@ struct GlobalOptions {
 
 class CommandLine {
 public:
-    // `words`: everything but the program's name and the verb. `as_walg`: called by that name; unknown options are ignored with a warning.
+    // `words`: everything but the program's name and the verb. `as_walg`: called by that name; unknown options are
+    // ignored with a warning.
     CommandLine(const Verb& verb, std::vector<std::string> words, bool as_walg);
     ~CommandLine();
 
@@ -35,9 +36,11 @@ public:
     // `names` as "--target-dir" or "-f,--flag".
     void option(const std::string& names, std::string& into, const std::string& help, const std::string& value_name);
     void option(const std::string& names, int& into, const std::string& help, const std::string& value_name);
-    void repeated(const std::string& names, std::vector<std::string>& into, const std::string& help, const std::string& value_name);
+    void repeated(const std::string& names, std::vector<std::string>& into, const std::string& help,
+                  const std::string& value_name);
     void flag(const std::string& names, bool& into, const std::string& help);
-    void choice(const std::string& names, std::string& into, const std::vector<std::string>& values, const std::string& help);
+    void choice(const std::string& names, std::string& into, const std::vector<std::string>& values,
+                const std::string& help);
     // What --help shows below the options, as it is.
     void more_help(const std::string& text);
 
@@ -50,7 +53,8 @@ public:
     const Verb& verb() const { return verb_; }
     bool as_walg() const { return as_walg_; }
 
-    // Name of an option as it stands on the command line -> does it take a value; nothing = none of the options every verb has.
+    // Name of an option as it stands on the command line -> does it take a value; nothing = none of the options every
+    // verb has.
     static std::optional<bool> global_option_takes_value(std::string_view name);
 
 private:

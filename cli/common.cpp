@@ -28,18 +28,19 @@ int lowest_level(const GlobalOptions& options) {
 
 std::string_view label_of(LogLevel level) {
     switch (level) {
-    case LogLevel::kDebug: return "debug";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kNotice: return "notice";
-    case LogLevel::kWarning: return "warning";
+        case LogLevel::kDebug: return "debug";
+        case LogLevel::kInfo: return "info";
+        case LogLevel::kNotice: return "notice";
+        case LogLevel::kWarning: return "warning";
     }
     return "notice";
 }
 
 // Variables whose values must not stand on a command line.
-constexpr std::array<std::string_view, 8> kSecretVariables{
-    "AWS_ACCESS_KEY_ID",  "AWS_SECRET_ACCESS_KEY",   "AWS_SESSION_TOKEN",           "WALG_LIBSODIUM_KEY",
-    "WALG_LIBSODIUM_KEY_PATH", "WALG_LIBSODIUM_KEY_TRANSFORM", "FORGE_OLD_LIBSODIUM_KEYS", "AWS_WEB_IDENTITY_TOKEN_FILE"};
+constexpr std::array<std::string_view, 8> kSecretVariables{"AWS_ACCESS_KEY_ID",        "AWS_SECRET_ACCESS_KEY",
+                                                           "AWS_SESSION_TOKEN",        "WALG_LIBSODIUM_KEY",
+                                                           "WALG_LIBSODIUM_KEY_PATH",  "WALG_LIBSODIUM_KEY_TRANSFORM",
+                                                           "FORGE_OLD_LIBSODIUM_KEYS", "AWS_WEB_IDENTITY_TOKEN_FILE"};
 
 bool may_be_option(std::string_view setting) {
     std::string option = "--" + std::string(setting);
@@ -74,7 +75,8 @@ bool set_by_nobody(const settings::Settings& settings, const std::string& name) 
     return true;
 }
 
-Result<LoadedSettings> add_server_settings(LoadedSettings loaded, const GlobalOptions& options, const std::string& data_directory) {
+Result<LoadedSettings> add_server_settings(LoadedSettings loaded, const GlobalOptions& options,
+                                           const std::string& data_directory) {
     FORGE_ASSIGN(auto server, read_server_settings(data_directory));
     const auto has = [&server](const char* name) { return server.count(name) != 0 && !server[name].empty(); };
     bool reload = false;
@@ -103,8 +105,8 @@ StderrLogger::StderrLogger(const GlobalOptions& options) : lowest_(lowest_level(
 void StderrLogger::write_line(std::string_view label, std::string_view message) {
     const std::lock_guard lock(mutex_);
     if (guard_) guard_(true);
-    std::fprintf(stderr, "forge-backup: %.*s: %.*s\n", static_cast<int>(label.size()), label.data(), static_cast<int>(message.size()),
-                 message.data());
+    std::fprintf(stderr, "forge-backup: %.*s: %.*s\n", static_cast<int>(label.size()), label.data(),
+                 static_cast<int>(message.size()), message.data());
     if (guard_) guard_(false);
 }
 
@@ -161,8 +163,10 @@ SignalWatcher::SignalWatcher(CancelToken& token, milliseconds grace) : token_(to
 
 SignalWatcher::~SignalWatcher() {
     const std::uint64_t one = 1;
-    if (::write(stop_.get(), &one, sizeof(one)) == sizeof(one)) thread_.join();
-    else thread_.detach();
+    if (::write(stop_.get(), &one, sizeof(one)) == sizeof(one))
+        thread_.join();
+    else
+        thread_.detach();
 }
 
 void SignalWatcher::watch() {
@@ -181,7 +185,8 @@ void SignalWatcher::watch() {
     }
 }
 
-Session::Session(const CommandLine& line, milliseconds grace) : line_(line), logger_(line.global()), signals_(cancel_, grace) {}
+Session::Session(const CommandLine& line, milliseconds grace)
+    : line_(line), logger_(line.global()), signals_(cancel_, grace) {}
 
 std::shared_ptr<repository::Repository> Session::open(const std::string& data_directory) {
     Result<LoadedSettings> loaded = load_settings(line_.global(), data_directory);
@@ -255,7 +260,8 @@ SettingWords words_for_same_settings(const GlobalOptions&, const LoadedSettings&
     }
     for (const std::string_view name : kSecretVariables) {
         const auto found = loaded.inputs.environment.find(std::string(name));
-        if (found != loaded.inputs.environment.end() && !found->second.empty()) result.needs_environment.emplace_back(name);
+        if (found != loaded.inputs.environment.end() && !found->second.empty())
+            result.needs_environment.emplace_back(name);
     }
     return result;
 }

@@ -1,4 +1,5 @@
-// What every verb does first: messages to standard error, settings from the options, the store, and the answer to signals.
+// What every verb does first: messages to standard error, settings from the options, the store, and the answer to
+// signals.
 #pragma once
 
 #include <signal.h>
@@ -37,18 +38,18 @@ private:
     std::function<void(bool)> guard_;
 };
 
-// The sources of settings in the order of the design. With --pgdata, or where nothing says where the backups are and `data_directory` is not
-// empty, the server's own settings fill what no other source sets.
+// The sources of settings in the order of the design. With --pgdata, or where nothing says where the backups are and
+// `data_directory` is not empty, the server's own settings fill what no other source sets.
 struct LoadedSettings {
-    settings::Inputs inputs;       // to give to a later load or to a helper
+    settings::Inputs inputs;  // to give to a later load or to a helper
     settings::Settings settings;
 };
 Result<LoadedSettings> load_settings(const GlobalOptions& options, const std::string& data_directory = {});
 // The error for settings without storage.
 Status no_storage();
 
-// Cancels `token` when SIGINT, SIGTERM, SIGHUP or SIGQUIT arrives, and ends the process with 128 + signal where it has not ended by itself
-// `grace` later. Make it before the first thread: the signals stay blocked everywhere else.
+// Cancels `token` when SIGINT, SIGTERM, SIGHUP or SIGQUIT arrives, and ends the process with 128 + signal where it has
+// not ended by itself `grace` later. Make it before the first thread: the signals stay blocked everywhere else.
 class SignalWatcher {
 public:
     SignalWatcher(CancelToken& token, milliseconds grace);
@@ -73,7 +74,8 @@ class Session {
 public:
     // `grace`: how long clean-up may take after a signal.
     explicit Session(const CommandLine& line, milliseconds grace = seconds(10));
-    // Reads the settings and opens the store; off is an error. Null = an error was reported. `data_directory` as for load_settings().
+    // Reads the settings and opens the store; off is an error. Null = an error was reported. `data_directory` as for
+    // load_settings().
     std::shared_ptr<repository::Repository> open(const std::string& data_directory = {});
 
     store::CallContext context() const;
@@ -99,8 +101,9 @@ std::vector<std::string> words_for_options(const GlobalOptions& options);
 std::string own_path();
 std::string absolute_path(const std::string& path);
 
-// The words that make another call of this executable find the same storage: options given here, and what came from variables of this process's
-// environment but is no secret. `needs_environment`: variables with secrets that cannot be passed on, empty = none.
+// The words that make another call of this executable find the same storage: options given here, and what came from
+// variables of this process's environment but is no secret. `needs_environment`: variables with secrets that cannot be
+// passed on, empty = none.
 struct SettingWords {
     std::vector<std::string> words;
     std::vector<std::string> needs_environment;

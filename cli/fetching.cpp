@@ -7,8 +7,8 @@
 
 namespace forge::cli {
 
-Status fetch_with_progress(const CommandLine& line, Session& session, repository::Repository& repository, const repository::BackupEntry& backup,
-                           const restore::FetchOptions& options) {
+Status fetch_with_progress(const CommandLine& line, Session& session, repository::Repository& repository,
+                           const repository::BackupEntry& backup, const restore::FetchOptions& options) {
     restore::FetchProgress progress;
     const Steady::time_point started = Steady::now();
     Status result;
@@ -21,8 +21,11 @@ Status fetch_with_progress(const CommandLine& line, Session& session, repository
     if (!result.ok()) return result;
     const double span = std::chrono::duration<double>(Steady::now() - started).count();
     const std::uint64_t bytes = progress.bytes_done;
-    session.log().log(LogLevel::kNotice, "fetched " + std::to_string(progress.files_done.load()) + " files, " + format_size(bytes) + ", in " +
-                                             format_duration(span) + " (" + format_size(static_cast<std::uint64_t>(static_cast<double>(bytes) / std::max(span, 0.001))) + "/s)");
+    session.log().log(LogLevel::kNotice,
+                      "fetched " + std::to_string(progress.files_done.load()) + " files, " + format_size(bytes) +
+                          ", in " + format_duration(span) + " (" +
+                          format_size(static_cast<std::uint64_t>(static_cast<double>(bytes) / std::max(span, 0.001))) +
+                          "/s)");
     return {};
 }
 
@@ -48,12 +51,16 @@ Result<std::map<std::string, std::string>> parse_tablespace_mapping(const std::v
         std::string to;
         bool after = false;
         for (std::size_t i = 0; i < word.size(); ++i) {
-            if (word[i] == '\\' && i + 1 < word.size() && word[i + 1] == '=') (after ? to : from) += word[++i];
-            else if (word[i] == '=' && !after) after = true;
-            else (after ? to : from) += word[i];
+            if (word[i] == '\\' && i + 1 < word.size() && word[i + 1] == '=')
+                (after ? to : from) += word[++i];
+            else if (word[i] == '=' && !after)
+                after = true;
+            else
+                (after ? to : from) += word[i];
         }
         if (from.empty() || to.empty())
-            return Status(Kind::kInvalid, "invalid tablespace mapping " + forge::quoted(word), "Use OID=NEWDIR or OLDDIR=NEWDIR.");
+            return Status(Kind::kInvalid, "invalid tablespace mapping " + forge::quoted(word),
+                          "Use OID=NEWDIR or OLDDIR=NEWDIR.");
         mapping[from] = absolute_path(to);
     }
     return mapping;

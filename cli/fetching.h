@@ -10,9 +10,10 @@
 namespace forge::cli {
 
 // Fetches and says at the end how much came in which time.
-Status fetch_with_progress(const CommandLine& line, Session& session, repository::Repository& repository, const repository::BackupEntry& backup,
-                           const restore::FetchOptions& options);
-// Tablespace places from a restore specification of WAL-G: {"base_prefix":…,"tablespaces":["16384"],"16384":{"loc":…,"link":…}}.
+Status fetch_with_progress(const CommandLine& line, Session& session, repository::Repository& repository,
+                           const repository::BackupEntry& backup, const restore::FetchOptions& options);
+// Tablespace places from a restore specification of WAL-G:
+// {"base_prefix":…,"tablespaces":["16384"],"16384":{"loc":…,"link":…}}.
 Result<std::map<std::string, std::string>> read_restore_spec(const std::string& path);
 // "OID_OR_OLDDIR=NEWDIR", the new one absolute; "\=" is an equals sign in a directory's name.
 Result<std::map<std::string, std::string>> parse_tablespace_mapping(const std::vector<std::string>& words);

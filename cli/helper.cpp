@@ -1,5 +1,6 @@
-// forge-backup helper: the child process that does the work for the server (archiver, base backup, queries). It must never harm the server:
-// its exit code is 0 or 1 and it dies by no signal, since the postmaster would take that of an orphan for a crash of its own child.
+// forge-backup helper: the child process that does the work for the server (archiver, base backup, queries). It must
+// never harm the server: its exit code is 0 or 1 and it dies by no signal, since the postmaster would take that of an
+// orphan for a crash of its own child.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -29,7 +30,8 @@ void crashed(int) {
     ::_exit(kExitFailure);
 }
 
-// Signals that mean "stop" become readable on the descriptor returned; the ones that mean a bug end the process with exit code 1.
+// Signals that mean "stop" become readable on the descriptor returned; the ones that mean a bug end the process with
+// exit code 1.
 int take_over_signals() {
     for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
         struct sigaction action {};
@@ -47,7 +49,8 @@ int take_over_signals() {
     return ::signalfd(-1, &wanted, SFD_CLOEXEC);
 }
 
-// The kernel should take this process before one of the server's when memory is short. Raising the score needs no privilege.
+// The kernel should take this process before one of the server's when memory is short. Raising the score needs no
+// privilege.
 void volunteer_for_out_of_memory() {
     const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0) return;
@@ -63,11 +66,13 @@ bool is_pipe(int fd) {
 // Reads kHello and answers kWelcome; nothing = the peer is gone or is no server.
 std::optional<Hello> greet(Channel& channel) {
     Frame frame;
-    if (channel.receive(frame, seconds(30)) != Channel::Event::kFrame || frame.type != FrameType::kHello) return std::nullopt;
+    if (channel.receive(frame, seconds(30)) != Channel::Event::kFrame || frame.type != FrameType::kHello)
+        return std::nullopt;
     Hello hello;
     hello.role = frame.text(Tag::kRole);
     hello.data_directory = frame.text(Tag::kDataDirectory);
-    if (const std::uint64_t size = frame.number(Tag::kSegmentSize); layout::is_valid_segment_size(size)) hello.segment_size = size;
+    if (const std::uint64_t size = frame.number(Tag::kSegmentSize); layout::is_valid_segment_size(size))
+        hello.segment_size = size;
     hello.system_identifier = frame.number(Tag::kSystemIdentifier);
     hello.server_version = static_cast<int>(frame.number(Tag::kServerVersion));
     Frame welcome(FrameType::kWelcome);
@@ -80,10 +85,14 @@ int serve(int output, int signals) {
     ChannelLogger logger(channel);
     const std::optional<Hello> hello = greet(channel);
     if (!hello) return kExitOk;
-    if (hello->role == "archiver") run_archiver_role(channel, logger, *hello);
-    else if (hello->role == "backup") run_backup_role(channel, logger, *hello);
-    else if (hello->role == "query") run_query_role(channel, logger, *hello);
-    else channel.send(failed_frame(Status(Kind::kInternal, "role \"" + hello->role + "\" is not known")));
+    if (hello->role == "archiver")
+        run_archiver_role(channel, logger, *hello);
+    else if (hello->role == "backup")
+        run_backup_role(channel, logger, *hello);
+    else if (hello->role == "query")
+        run_query_role(channel, logger, *hello);
+    else
+        channel.send(failed_frame(Status(Kind::kInternal, "role \"" + hello->role + "\" is not known")));
     return kExitOk;
 }
 

@@ -17,7 +17,8 @@ namespace {
 
 class Archiver {
 public:
-    Archiver(Channel& channel, Logger& logger, const Hello& hello) : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger) {}
+    Archiver(Channel& channel, Logger& logger, const Hello& hello)
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger) {}
     ~Archiver();
     void run();
 
@@ -32,7 +33,8 @@ private:
     void forget(const Frame& frame);
     void follow_configuration();
     void start(const std::string& name, const Pending& pending);
-    void finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker, const Status& result);
+    void finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker,
+                  const Status& result);
     void answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result);
     std::shared_ptr<store::Breaker> make_breaker();
     void set_breaker(std::shared_ptr<store::Breaker> breaker);
@@ -61,13 +63,16 @@ void Archiver::run() {
     while (true) {
         Frame frame;
         switch (channel_.receive(frame, seconds(1))) {
-        case Channel::Event::kEnd: end_process_after(seconds(3)); return;
-        case Channel::Event::kTimeout: config_.refresh(); break;
-        case Channel::Event::kFrame:
-            if (frame.type == FrameType::kConfigure) config_.configure(frame);
-            else if (frame.type == FrameType::kArchive) archive(frame);
-            else if (frame.type == FrameType::kForget) forget(frame);
-            break;
+            case Channel::Event::kEnd: end_process_after(seconds(3)); return;
+            case Channel::Event::kTimeout: config_.refresh(); break;
+            case Channel::Event::kFrame:
+                if (frame.type == FrameType::kConfigure)
+                    config_.configure(frame);
+                else if (frame.type == FrameType::kArchive)
+                    archive(frame);
+                else if (frame.type == FrameType::kForget)
+                    forget(frame);
+                break;
         }
         follow_configuration();
     }
@@ -77,10 +82,12 @@ void Archiver::run() {
 void Archiver::follow_configuration() {
     if (generation_ == config_.generation()) return;
     generation_ = config_.generation();
-    std::erase_if(retired_, [](const std::future<void>& one) { return one.wait_for(seconds(0)) == std::future_status::ready; });
+    std::erase_if(retired_,
+                  [](const std::future<void>& one) { return one.wait_for(seconds(0)) == std::future_status::ready; });
     if (uploader_)
         retired_.push_back(std::async(std::launch::async, [old = std::move(uploader_)]() mutable { old.reset(); }));
-    if (breaker_ && breaker_->state() != store::Breaker::State::kClosed) send_store_state(store::Breaker::State::kClosed, {});
+    if (breaker_ && breaker_->state() != store::Breaker::State::kClosed)
+        send_store_state(store::Breaker::State::kClosed, {});
     set_breaker(nullptr);
     if (config_.state() == Configuration::State::kOn) {
         wal::UploaderOptions options;
@@ -110,24 +117,27 @@ void Archiver::archive(const Frame& frame) {
 
 void Archiver::start(const std::string& name, const Pending& pending) {
     if (!layout::classify_wal_name(name))
-        return answer(name, pending.epoch, "error", Status(Kind::kInvalid, "file " + quoted(name) + " is not a WAL file"));
+        return answer(name, pending.epoch, "error",
+                      Status(Kind::kInvalid, "file " + quoted(name) + " is not a WAL file"));
     switch (config_.state()) {
-    case Configuration::State::kOff: return answer(name, pending.epoch, "off", Status());
-    case Configuration::State::kError: return answer(name, pending.epoch, "error", config_.error());
-    case Configuration::State::kOn: break;
+        case Configuration::State::kOff: return answer(name, pending.epoch, "off", Status());
+        case Configuration::State::kError: return answer(name, pending.epoch, "error", config_.error());
+        case Configuration::State::kOn: break;
     }
     if (!breaker_->allow()) return answer(name, pending.epoch, "on", refusal());
     {
         const std::lock_guard lock(mutex_);
         pending_[name] = pending;
     }
-    uploader_->request(name, pending.path, pending.deadline,
-                       [this, generation = generation_.load(), breaker = breaker_](const std::string& done, const Status& result) {
-                           finished(done, generation, breaker, result);
-                       });
+    uploader_->request(
+        name, pending.path, pending.deadline,
+        [this, generation = generation_.load(), breaker = breaker_](const std::string& done, const Status& result) {
+            finished(done, generation, breaker, result);
+        });
 }
 
-void Archiver::finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker, const Status& result) {
+void Archiver::finished(const std::string& name, std::uint64_t generation,
+                        const std::shared_ptr<store::Breaker>& breaker, const Status& result) {
     if (generation != generation_) return;
     Pending pending;
     {
@@ -139,8 +149,10 @@ void Archiver::finished(const std::string& name, std::uint64_t generation, const
     }
     // A file that takes longer than the server waits is no failure of the store: its upload goes on (N13).
     const bool only_slow = result.is(Kind::kTimeout) && pending.deadline.passed();
-    if (result.ok()) breaker->success();
-    else if (!only_slow) breaker->failure(result);
+    if (result.ok())
+        breaker->success();
+    else if (!only_slow)
+        breaker->failure(result);
     answer(name, pending.epoch, "on", result);
 }
 
@@ -160,10 +172,11 @@ void Archiver::forget(const Frame& frame) {
 }
 
 std::shared_ptr<store::Breaker> Archiver::make_breaker() {
-    return std::make_shared<store::Breaker>(store::Breaker::Options{}, Steady::now, store::random_fraction,
-                                            [this, generation = generation_.load()](store::Breaker::State state, const Status& error) {
-                                                if (generation == generation_) send_store_state(state, error);
-                                            });
+    return std::make_shared<store::Breaker>(
+        store::Breaker::Options{}, Steady::now, store::random_fraction,
+        [this, generation = generation_.load()](store::Breaker::State state, const Status& error) {
+            if (generation == generation_) send_store_state(state, error);
+        });
 }
 
 // Changed by the receiving thread only, which therefore reads the member as it is; other threads ask here.
@@ -202,7 +215,8 @@ Status Archiver::refusal() const {
         const double rest = std::chrono::duration<double>(*at - Steady::now()).count();
         if (rest > 0) wait = "in " + format_duration(rest);
     }
-    return Status(last.ok() ? Kind::kUnavailable : last.kind(), "the store does not answer, it is tried again " + wait + ": " + last.message(), last.hint());
+    return Status(last.ok() ? Kind::kUnavailable : last.kind(),
+                  "the store does not answer, it is tried again " + wait + ": " + last.message(), last.hint());
 }
 
 }  // namespace

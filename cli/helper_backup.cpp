@@ -60,11 +60,11 @@ void BackupRole::run() {
 
 void BackupRole::handle(const Frame& frame) {
     switch (frame.type) {
-    case FrameType::kConfigure: return config_.configure(frame);
-    case FrameType::kBackupBegin: return begin(frame);
-    case FrameType::kBackupStop: return stop(frame);
-    case FrameType::kWalExists: return look_for_wal(std::string(frame.text(Tag::kName)));
-    default: return;
+        case FrameType::kConfigure: return config_.configure(frame);
+        case FrameType::kBackupBegin: return begin(frame);
+        case FrameType::kBackupStop: return stop(frame);
+        case FrameType::kWalExists: return look_for_wal(std::string(frame.text(Tag::kName)));
+        default: return;
     }
 }
 
@@ -73,18 +73,24 @@ Result<backup::BackupStart> BackupRole::start_of(const Frame& frame) const {
     start.data_directory = hello_.data_directory;
     start.timeline = static_cast<Timeline>(frame.number(Tag::kTimeline));
     const std::string_view lsn_text = frame.text(Tag::kStartLsn);
-    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos ? parse_lsn(lsn_text) : std::optional<Lsn>(frame.number(Tag::kStartLsn));
-    if (!lsn || *lsn == 0 || start.timeline == 0) return Status(Kind::kInternal, "the server sent no start of the backup");
+    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos
+                                       ? parse_lsn(lsn_text)
+                                       : std::optional<Lsn>(frame.number(Tag::kStartLsn));
+    if (!lsn || *lsn == 0 || start.timeline == 0)
+        return Status(Kind::kInternal, "the server sent no start of the backup");
     start.start_lsn = *lsn;
     start.from_standby = frame.number(Tag::kFromStandby) != 0;
     start.pg_version = hello_.server_version;
     start.segment_size = hello_.segment_size;
     for (const std::string_view entry : frame.all(Tag::kTablespace)) {
         const std::size_t tab = entry.find('\t');
-        if (tab == std::string_view::npos) return Status(Kind::kInternal, "the server sent a tablespace without directory");
+        if (tab == std::string_view::npos)
+            return Status(Kind::kInternal, "the server sent a tablespace without directory");
         start.tablespaces.push_back({std::string(entry.substr(0, tab)), std::string(entry.substr(tab + 1))});
     }
-    start.start_time = frame.has(Tag::kStartTime) ? Instant::from_micros(static_cast<std::int64_t>(frame.number(Tag::kStartTime))) : SystemClock().now();
+    start.start_time = frame.has(Tag::kStartTime)
+                           ? Instant::from_micros(static_cast<std::int64_t>(frame.number(Tag::kStartTime)))
+                           : SystemClock().now();
     start.permanent = frame.number(Tag::kPermanent) != 0;
     start.user_data = std::string(frame.text(Tag::kUserData));
     start.verify_checksums = !frame.has(Tag::kVerifyChecksums) || frame.number(Tag::kVerifyChecksums) != 0;
@@ -96,7 +102,8 @@ void BackupRole::begin(const Frame& frame) {
     if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
     auto start = start_of(frame);
     if (!start.ok()) return channel_.send(failed_frame(start.status()));
-    if (copying_ || jobs_.busy()) return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
+    if (copying_ || jobs_.busy())
+        return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
     copying_ = true;
     jobs_.add([this, start = std::move(start).value(), repository = std::move(repository).value()]() mutable {
         copy(std::move(start), repository);
@@ -125,8 +132,11 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
 
 void BackupRole::stop(const Frame& frame) {
     const std::string_view lsn_text = frame.text(Tag::kFinishLsn);
-    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos ? parse_lsn(lsn_text) : std::optional<Lsn>(frame.number(Tag::kFinishLsn));
-    if (!lsn || *lsn == 0) return channel_.send(failed_frame(Status(Kind::kInternal, "the server sent no end of the backup")));
+    const std::optional<Lsn> lsn = lsn_text.find('/') != std::string_view::npos
+                                       ? parse_lsn(lsn_text)
+                                       : std::optional<Lsn>(frame.number(Tag::kFinishLsn));
+    if (!lsn || *lsn == 0)
+        return channel_.send(failed_frame(Status(Kind::kInternal, "the server sent no end of the backup")));
     backup::BackupStop stop{*lsn, std::string(frame.text(Tag::kLabel)), std::string(frame.text(Tag::kTablespaceMap))};
     jobs_.add([this, stop = std::move(stop)] {
         if (!engine_) return channel_.send(failed_frame(Status(Kind::kInternal, "there is no backup to finish")));

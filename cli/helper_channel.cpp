@@ -42,9 +42,9 @@ Channel::Event Channel::receive(Frame& frame, milliseconds timeout) {
     const Deadline deadline = Deadline::after(timeout);
     while (true) {
         switch (decoder_.next(frame)) {
-        case protocol::Decoder::Outcome::kFrame: return Event::kFrame;
-        case protocol::Decoder::Outcome::kBroken: return Event::kEnd;
-        case protocol::Decoder::Outcome::kNeedMore: break;
+            case protocol::Decoder::Outcome::kFrame: return Event::kFrame;
+            case protocol::Decoder::Outcome::kBroken: return Event::kEnd;
+            case protocol::Decoder::Outcome::kNeedMore: break;
         }
         std::array<pollfd, 2> wanted{pollfd{input_, POLLIN, 0}, pollfd{signals_, POLLIN, 0}};
         const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(deadline.left().count()));

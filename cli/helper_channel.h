@@ -14,7 +14,8 @@ namespace forge::cli {
 // send() may be called by any thread; receive() by one.
 class Channel {
 public:
-    // Frames come on `input` and go to `output`; both stay the caller's. Signals to stop are read from `signals` (a signalfd).
+    // Frames come on `input` and go to `output`; both stay the caller's. Signals to stop are read from `signals` (a
+    // signalfd).
     Channel(int input, int output, int signals) : input_(input), output_(output), signals_(signals) {}
 
     // A dead peer is noticed by receive(); what is sent to it is lost.

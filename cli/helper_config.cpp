@@ -13,7 +13,8 @@ namespace {
 
 std::string identity_of(const settings::Settings& settings) {
     std::string all = settings.epoch_digest;
-    for (const settings::Settings::Origin& origin : settings.origins) all += "\n" + origin.name + "\t" + origin.value + "\t" + origin.source;
+    for (const settings::Settings::Origin& origin : settings.origins)
+        all += "\n" + origin.name + "\t" + origin.value + "\t" + origin.source;
     return all;
 }
 
@@ -24,9 +25,12 @@ settings::Inputs inputs_of(const Frame& frame) {
         if (equals == std::string_view::npos) continue;
         const std::string name(word.substr(0, equals));
         const std::string value(word.substr(equals + 1));
-        if (name == "env_dir") inputs.env_dir = value;
-        else if (name == "secret_dir") inputs.secret_dir = value;
-        else inputs.explicit_values[name] = value;
+        if (name == "env_dir")
+            inputs.env_dir = value;
+        else if (name == "secret_dir")
+            inputs.secret_dir = value;
+        else
+            inputs.explicit_values[name] = value;
     }
     return inputs;
 }
@@ -61,8 +65,10 @@ bool Configuration::load() {
     if (loaded.ok() && loaded->kind != settings::StorageKind::kOff) {
         auto result = repository::Repository::open(*loaded, logger_);
         failure = result.status();
-        if (result.ok()) opened = std::move(result).value();
-        else identity = "error\n" + failure.to_string();
+        if (result.ok())
+            opened = std::move(result).value();
+        else
+            identity = "error\n" + failure.to_string();
     }
     if (identity == identity_) return false;
     identity_ = std::move(identity);

@@ -18,7 +18,8 @@ constexpr std::chrono::minutes kLongest{10};
 
 class QueryRole {
 public:
-    QueryRole(Channel& channel, Logger& logger, const Hello&) : channel_(channel), logger_(logger), config_(channel, logger), jobs_(logger) {}
+    QueryRole(Channel& channel, Logger& logger, const Hello&)
+        : channel_(channel), logger_(logger), config_(channel, logger), jobs_(logger) {}
 
     void run() {
         while (true) {
@@ -40,7 +41,8 @@ private:
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
-                const Status result = frame.type == FrameType::kList ? list(*repository) : plan(frame, *repository, inputs);
+                const Status result =
+                    frame.type == FrameType::kList ? list(*repository) : plan(frame, *repository, inputs);
                 finish(result);
             });
         } else if (frame.type == FrameType::kCheck) {
@@ -62,10 +64,12 @@ private:
     Status plan(const Frame& frame, repository::Repository& repository, const settings::Inputs& inputs) {
         const auto text = [&frame](Tag tag) { return std::string(frame.text(tag)); };
         const bool inclusive = !frame.has(Tag::kInclusive) || frame.number(Tag::kInclusive) != 0;
-        FORGE_ASSIGN(const restore::Target target, parse_target(text(Tag::kTargetType), text(Tag::kTargetValue), text(Tag::kTargetTimeline),
-                                                                text(Tag::kBackup), inclusive));
+        FORGE_ASSIGN(const restore::Target target,
+                     parse_target(text(Tag::kTargetType), text(Tag::kTargetValue), text(Tag::kTargetTimeline),
+                                  text(Tag::kBackup), inclusive));
         const bool allow_nearest = frame.number(Tag::kAllowNearest) != 0;
-        FORGE_ASSIGN(const restore::Plan found, restore::make_plan(repository, target, allow_nearest, context(), logger_));
+        FORGE_ASSIGN(const restore::Plan found,
+                     restore::make_plan(repository, target, allow_nearest, context(), logger_));
         CommandParts parts;
         parts.executable = own_path();
         parts.words = words_for_inputs(inputs);

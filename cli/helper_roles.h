@@ -1,4 +1,5 @@
-// What a helper does for the server, one class a role (core/protocol/frame.h has the conversation). Each role's run() returns when the peer is gone.
+// What a helper does for the server, one class a role (core/protocol/frame.h has the conversation). Each role's run()
+// returns when the peer is gone.
 #pragma once
 
 #include <condition_variable>
@@ -30,11 +31,12 @@ public:
 
     // Takes over kConfigure and answers it.
     void configure(const protocol::Frame& frame);
-    // Looks whether files changed (in the state "error": always), at most once a second, and tells the server when the result is another one.
+    // Looks whether files changed (in the state "error": always), at most once a second, and tells the server when the
+    // result is another one.
     void refresh();
 
     State state() const { return state_; }
-    const Status& error() const { return error_; }  // of kError
+    const Status& error() const { return error_; }                                             // of kError
     const std::shared_ptr<repository::Repository>& repository() const { return repository_; }  // null unless kOn
     const settings::Inputs& inputs() const { return inputs_; }
     const settings::Settings& settings() const { return settings_; }

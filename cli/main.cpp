@@ -15,7 +15,8 @@ using forge::cli::CommandLine;
 using forge::cli::Verb;
 
 constexpr Verb kVerbs[] = {
-    {"restore", "Restore a backup into a new directory and set up recovery to a chosen moment", forge::cli::run_restore},
+    {"restore", "Restore a backup into a new directory and set up recovery to a chosen moment",
+     forge::cli::run_restore},
     {"plan", "Show what a restore would do, without doing it", forge::cli::run_plan},
     {"backup-list", "List the base backups", forge::cli::run_backup_list},
     {"backup-push", "Make a base backup of a running server", forge::cli::run_backup_push},
@@ -36,7 +37,8 @@ std::string_view base_of(std::string_view path) {
 std::size_t find_verb(const std::vector<std::string>& words) {
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (words[i].empty() || words[i][0] != '-') return i;
-        if (words[i].find('=') == std::string::npos && CommandLine::global_option_takes_value(words[i]).value_or(false)) ++i;
+        if (words[i].find('=') == std::string::npos && CommandLine::global_option_takes_value(words[i]).value_or(false))
+            ++i;
     }
     return words.size();
 }
@@ -49,7 +51,8 @@ bool contains(const std::vector<std::string>& words, std::string_view one, std::
 
 int run_without_verb(const std::vector<std::string>& words) {
     if (contains(words, "--version", "-V")) {
-        std::printf("forge-backup %.*s\n", static_cast<int>(forge::cli::version().size()), forge::cli::version().data());
+        std::printf("forge-backup %.*s\n", static_cast<int>(forge::cli::version().size()),
+                    forge::cli::version().data());
         return forge::cli::kExitOk;
     }
     if (contains(words, "--help", "-h")) {

@@ -54,8 +54,8 @@ void print_overview() {
     std::printf("Usage: forge-backup [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n");
     for (const Verb& verb : all_verbs())
         if (!verb.hidden)
-            std::printf("  %-14.*s%.*s\n", static_cast<int>(verb.name.size()), verb.name.data(), static_cast<int>(verb.purpose.size()),
-                        verb.purpose.data());
+            std::printf("  %-14.*s%.*s\n", static_cast<int>(verb.name.size()), verb.name.data(),
+                        static_cast<int>(verb.purpose.size()), verb.purpose.data());
     std::printf("%.*s", static_cast<int>(kExamples.size()), kExamples.data());
 }
 
@@ -71,7 +71,8 @@ void complain_about_verb(const std::string& name) {
     }
     std::fprintf(stderr, "forge-backup: error: command \"%s\" does not exist\n", name.c_str());
     if (nearest != nullptr)
-        std::fprintf(stderr, "forge-backup: hint: Perhaps you meant \"%.*s\".\n", static_cast<int>(nearest->name.size()), nearest->name.data());
+        std::fprintf(stderr, "forge-backup: hint: Perhaps you meant \"%.*s\".\n",
+                     static_cast<int>(nearest->name.size()), nearest->name.data());
     else
         std::fputs("forge-backup: hint: Try \"forge-backup --help\".\n", stderr);
 }

@@ -15,7 +15,8 @@ int run_plan(CommandLine& line) {
     bool json = false;
     options.add_to(line);
     line.flag("--json", json, "as one JSON object");
-    line.more_help("Rows of name and value: the backup and the WAL a restore would use, what it would reach, the settings for recovery, the command\n"
+    line.more_help("Rows of name and value: the backup and the WAL a restore would use, what it would reach, the "
+                   "settings for recovery, the command\n"
                    "that does it, and, for S3, the \"clone:\" section for the operator.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup plan --target-time '2026-11-22 09:30:00+01'\n\n"

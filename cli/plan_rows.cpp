@@ -16,12 +16,12 @@ std::string time_or_empty(const Instant& at) { return at.nanos == 0 ? std::strin
 
 std::string target_word(const Target& target) {
     switch (target.type) {
-    case Type::kLatest: return {};
-    case Type::kImmediate: return "--target=immediate";
-    case Type::kTime: return "--target-time=" + format_postgres(target.time);
-    case Type::kLsn: return "--target-lsn=" + format_lsn(target.lsn);
-    case Type::kXid: return "--target-xid=" + std::to_string(target.xid);
-    case Type::kName: return "--target-name=" + target.name;
+        case Type::kLatest: return {};
+        case Type::kImmediate: return "--target=immediate";
+        case Type::kTime: return "--target-time=" + format_postgres(target.time);
+        case Type::kLsn: return "--target-lsn=" + format_lsn(target.lsn);
+        case Type::kXid: return "--target-xid=" + std::to_string(target.xid);
+        case Type::kName: return "--target-name=" + target.name;
     }
     return {};
 }
@@ -55,14 +55,15 @@ std::string operator_time(const Instant& at) {
     return text;
 }
 
-// The section of a Postgres resource that makes the operator clone to this target; empty where it cannot be said that way.
+// The section of a Postgres resource that makes the operator clone to this target; empty where it cannot be said that
+// way.
 std::string clone_section(const Plan& plan, const settings::Settings& settings) {
     if (settings.kind != settings::StorageKind::kS3) return {};
     std::optional<Instant> moment = plan.reached_time;
     if (plan.exact && plan.target.type == Type::kTime) moment = plan.target.time;
     if (!moment) return {};
-    std::string text = "clone:\n  cluster: \"" + cluster_of(settings.storage) + "\"\n  timestamp: \"" + operator_time(*moment) +
-                       "\"\n  s3_wal_path: \"" + settings.storage + "\"\n";
+    std::string text = "clone:\n  cluster: \"" + cluster_of(settings.storage) + "\"\n  timestamp: \"" +
+                       operator_time(*moment) + "\"\n  s3_wal_path: \"" + settings.storage + "\"\n";
     if (!settings.s3.endpoint.empty()) text += "  s3_endpoint: \"" + settings.s3.endpoint + "\"\n";
     if (settings.s3.path_style) text += "  s3_force_path_style: true\n";
     return text;
@@ -70,14 +71,16 @@ std::string clone_section(const Plan& plan, const settings::Settings& settings) 
 
 }  // namespace
 
-Result<Target> parse_target(const std::string& type, const std::string& value, const std::string& timeline, const std::string& backup,
-                            bool inclusive) {
+Result<Target> parse_target(const std::string& type, const std::string& value, const std::string& timeline,
+                            const std::string& backup, bool inclusive) {
     Target target;
     target.inclusive = inclusive;
     target.backup = backup;
     if (!timeline.empty()) target.timeline = timeline;
-    if (target.timeline != "latest" && target.timeline != "current" && parse_number<Timeline>(target.timeline).value_or(0) == 0)
-        return Status(Kind::kInvalid, "invalid target timeline " + quoted(target.timeline), "Use \"latest\", \"current\" or a number.");
+    if (target.timeline != "latest" && target.timeline != "current" &&
+        parse_number<Timeline>(target.timeline).value_or(0) == 0)
+        return Status(Kind::kInvalid, "invalid target timeline " + quoted(target.timeline),
+                      "Use \"latest\", \"current\" or a number.");
     if (type.empty() || type == "latest") return target;
     if (type == "immediate") {
         target.type = Type::kImmediate;
@@ -92,7 +95,8 @@ Result<Target> parse_target(const std::string& type, const std::string& value, c
     } else if (type == "xid") {
         target.type = Type::kXid;
         const auto xid = parse_number<std::uint32_t>(value);
-        if (!xid || *xid < 3) return Status(Kind::kInvalid, "invalid target transaction id " + quoted(value), "Use a number from 3 on.");
+        if (!xid || *xid < 3)
+            return Status(Kind::kInvalid, "invalid target transaction id " + quoted(value), "Use a number from 3 on.");
         target.xid = *xid;
     } else if (type == "name") {
         target.type = Type::kName;
@@ -100,19 +104,20 @@ Result<Target> parse_target(const std::string& type, const std::string& value, c
             return Status(Kind::kInvalid, "invalid name of a restore point " + quoted(value), "Use 1 to 63 bytes.");
         target.name = value;
     } else {
-        return Status(Kind::kInvalid, "invalid type of target " + quoted(type), "Use latest, immediate, time, lsn, xid or name.");
+        return Status(Kind::kInvalid, "invalid type of target " + quoted(type),
+                      "Use latest, immediate, time, lsn, xid or name.");
     }
     return target;
 }
 
 std::string describe_target(const Target& target) {
     switch (target.type) {
-    case Type::kLatest: return "the end of the archived WAL";
-    case Type::kImmediate: return "the end of the backup";
-    case Type::kTime: return "time " + format_postgres(target.time);
-    case Type::kLsn: return "LSN " + format_lsn(target.lsn);
-    case Type::kXid: return "transaction " + std::to_string(target.xid);
-    case Type::kName: return "restore point " + quoted(target.name);
+        case Type::kLatest: return "the end of the archived WAL";
+        case Type::kImmediate: return "the end of the backup";
+        case Type::kTime: return "time " + format_postgres(target.time);
+        case Type::kLsn: return "LSN " + format_lsn(target.lsn);
+        case Type::kXid: return "transaction " + std::to_string(target.xid);
+        case Type::kName: return "restore point " + quoted(target.name);
     }
     return {};
 }
@@ -163,7 +168,8 @@ std::vector<NameValue> plan_rows(const Plan& plan, const settings::Settings& set
     recovery.target_action = parts.target_action;
     for (auto& setting : restore::recovery_settings(plan, recovery)) rows.push_back(std::move(setting));
     rows.emplace_back("command", ready_command(plan, parts));
-    if (std::string section = clone_section(plan, settings); !section.empty()) rows.emplace_back("clone", std::move(section));
+    if (std::string section = clone_section(plan, settings); !section.empty())
+        rows.emplace_back("clone", std::move(section));
     return rows;
 }
 

@@ -85,7 +85,8 @@ std::string ProgressLine::text(const ProgressSample& sample) {
     std::string line = sample.phase + ": ";
     if (terminal_) {
         const int filled = static_cast<int>(share * kBarWidth);
-        line += "[" + std::string(static_cast<std::size_t>(filled), '#') + std::string(static_cast<std::size_t>(kBarWidth - filled), '.') + "] ";
+        line += "[" + std::string(static_cast<std::size_t>(filled), '#') +
+                std::string(static_cast<std::size_t>(kBarWidth - filled), '.') + "] ";
     }
     line += std::to_string(static_cast<int>(share * 100)) + "% of " + format_size(sample.total) + ", " + speed;
     if (rate_ > 0 && sample.total > sample.done)

@@ -1,4 +1,5 @@
-// Tells how far a long job is: one line that is rewritten on a terminal, plain lines at most every five seconds elsewhere. On standard error.
+// Tells how far a long job is: one line that is rewritten on a terminal, plain lines at most every five seconds
+// elsewhere. On standard error.
 #pragma once
 
 #include <condition_variable>
@@ -40,12 +41,12 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool stopping_ = false;
-    bool shown_ = false;       // a line is on the terminal
+    bool shown_ = false;  // a line is on the terminal
     std::string last_;
     Steady::time_point started_ = Steady::now();
     Steady::time_point mark_time_ = started_;
     std::uint64_t mark_done_ = 0;
-    double rate_ = 0;          // bytes a second, smoothed
+    double rate_ = 0;  // bytes a second, smoothed
     std::thread thread_;
 };
 

@@ -37,12 +37,14 @@ std::string real_path(const std::string& path) {
     return result;
 }
 
-// Makes the directory, or accepts one that is ours and nobody else's: in a shared place a foreign one could feed us files.
+// Makes the directory, or accepts one that is ours and nobody else's: in a shared place a foreign one could feed us
+// files.
 bool make_private_directory(const std::string& path) {
     if (::mkdir(path.c_str(), 0700) == 0) return true;
     if (errno != EEXIST) return false;
     struct stat info {};
-    return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() && (info.st_mode & 022) == 0;
+    return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid() &&
+           (info.st_mode & 022) == 0;
 }
 
 }  // namespace
@@ -50,8 +52,9 @@ bool make_private_directory(const std::string& path) {
 RecoveryPlace find_recovery_place(const std::string& name, const std::string& destination) {
     RecoveryPlace place;
     const std::string wal_directory = parent_path(absolute_path(destination));
-    place.data_directory = destination.starts_with('/') && base_name(wal_directory) == "pg_wal" ? parent_path(wal_directory)
-                                                                                               : real_path(".");
+    place.data_directory = destination.starts_with('/') && base_name(wal_directory) == "pg_wal"
+                               ? parent_path(wal_directory)
+                               : real_path(".");
     place.is_standby = path_exists(join_path(place.data_directory, "standby.signal"));
     const std::string fast = join_path(join_path(parent_path(parent_path(real_path(wal_directory))), "wal_fast"), name);
     if (path_exists(fast)) place.fast_file = fast;
@@ -64,7 +67,8 @@ std::string make_spool_directory(const RecoveryPlace& place, const std::string& 
         return {};
     }
     const std::string data_directory = real_path(place.data_directory);
-    const std::string beside = join_path(parent_path(data_directory), ".forge-backup-spool-" + base_name(data_directory));
+    const std::string beside =
+        join_path(parent_path(data_directory), ".forge-backup-spool-" + base_name(data_directory));
     if (make_private_directory(beside)) return beside;
     const std::string temporary = join_path(temporary_directory(), private_name(data_directory, "spool"));
     return make_private_directory(temporary) ? temporary : std::string();

@@ -40,7 +40,8 @@ int major_version_in(const std::string& bin_directory) {
 
 class Restore {
 public:
-    Restore(const CommandLine& line, const RestoreArguments& arguments) : line_(line), arguments_(arguments), session_(line) {}
+    Restore(const CommandLine& line, const RestoreArguments& arguments)
+        : line_(line), arguments_(arguments), session_(line) {}
 
     int run() {
         const auto target = arguments_.target.parse();
@@ -52,7 +53,8 @@ public:
         if (const Status empty = check_directory(); !empty.ok()) return session_.fail(empty);
         const auto repository = session_.open();
         if (!repository) return kExitFailure;
-        auto plan = restore::make_plan(*repository, *target, arguments_.target.nearest, session_.context(), session_.log());
+        auto plan =
+            restore::make_plan(*repository, *target, arguments_.target.nearest, session_.context(), session_.log());
         if (!plan.ok()) return session_.fail(plan.status());
         if (const Status version = check_version(*plan); !version.ok()) return session_.fail(version);
         describe(*plan);
@@ -60,7 +62,8 @@ public:
         options.target_directory = directory_;
         options.tablespace_mapping = std::move(mapping).value();
         options.concurrency = repository->settings().download_concurrency;
-        if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options); !result.ok())
+        if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options);
+            !result.ok())
             return session_.fail(result);
         if (const Status result = write_settings(*plan); !result.ok()) return session_.fail(result);
         advise(*plan);
@@ -76,11 +79,14 @@ private:
     // Before anything is asked of the store, since this is the most frequent mistake.
     Status check_directory() const {
         if (!path_exists(directory_)) return {};
-        if (!is_directory(directory_)) return {Kind::kInvalid, quoted(directory_) + " is not a directory", "Choose another --target-dir."};
+        if (!is_directory(directory_))
+            return {Kind::kInvalid, quoted(directory_) + " is not a directory", "Choose another --target-dir."};
         FORGE_ASSIGN(const std::vector<std::string> names, list_directory(directory_));
         if (names.empty()) return {};
         const bool running = path_exists(join_path(directory_, "postmaster.pid"));
-        return {Kind::kInvalid, "directory " + quoted(directory_) + " is not empty" + (running ? ", and a server may be running in it" : ""),
+        return {Kind::kInvalid,
+                "directory " + quoted(directory_) + " is not empty" +
+                    (running ? ", and a server may be running in it" : ""),
                 "Choose another --target-dir, or move the contents away."};
     }
 
@@ -90,21 +96,26 @@ private:
         if (!arguments_.bin_directory.empty()) {
             const int there = major_version_in(arguments_.bin_directory);
             if (there == 0)
-                return {Kind::kInvalid, "directory " + quoted(arguments_.bin_directory) + " has no program \"postgres\"",
+                return {Kind::kInvalid,
+                        "directory " + quoted(arguments_.bin_directory) + " has no program \"postgres\"",
                         "Give the directory with the server's programs."};
             if (there != major_)
                 return {Kind::kInvalid,
-                        "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) + ", the programs in " +
-                            quoted(arguments_.bin_directory) + " are of " + std::to_string(there),
+                        "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) +
+                            ", the programs in " + quoted(arguments_.bin_directory) + " are of " +
+                            std::to_string(there),
                         "Use the programs of PostgreSQL " + std::to_string(major_) + "."};
             bin_directory_ = arguments_.bin_directory;
             return {};
         }
         const std::string standard = "/usr/lib/postgresql/" + std::to_string(major_) + "/bin";
-        if (path_exists(join_path(standard, "postgres"))) bin_directory_ = standard;
-        else find_in_path();
+        if (path_exists(join_path(standard, "postgres")))
+            bin_directory_ = standard;
+        else
+            find_in_path();
         if (bin_directory_.empty())
-            session_.log().warning("PostgreSQL " + std::to_string(major_) + ", which the backup is of, was not found on this machine");
+            session_.log().warning("PostgreSQL " + std::to_string(major_) +
+                                   ", which the backup is of, was not found on this machine");
         return {};
     }
 
@@ -122,7 +133,8 @@ private:
     void describe(const restore::Plan& plan) {
         const layout::Sentinel& sentinel = plan.backup.sentinel;
         say("target: " + describe_target(plan.target) + (plan.target.inclusive ? "" : " (exclusive)"));
-        say("backup: " + plan.backup.name + ", finished " + format_human(sentinel.finish_time) + ", " + format_size(sentinel.uncompressed_size));
+        say("backup: " + plan.backup.name + ", finished " + format_human(sentinel.finish_time) + ", " +
+            format_size(sentinel.uncompressed_size));
         say("WAL: " + std::to_string(plan.segments) + " segments, " + plan.first_segment + " to " + plan.last_segment);
         if (!plan.exact) session_.log().warning("the target cannot be reached: " + plan.inexact_reason);
         if (plan.reached_time) say("last transaction that will be there: " + format_human(*plan.reached_time));
@@ -152,9 +164,11 @@ private:
             say("the files belong to root, and the server does not run as root: change their owner first");
             std::printf("chown -R postgres: %s\n", shell_quoted(directory_).c_str());
         }
-        const std::string program = bin_directory_.empty() ? "pg_ctl" : shell_quoted(join_path(bin_directory_, "pg_ctl"));
+        const std::string program =
+            bin_directory_.empty() ? "pg_ctl" : shell_quoted(join_path(bin_directory_, "pg_ctl"));
         say("start the server with the next command; to let it run beside another one add: -o '-p PORT'");
-        std::printf("%s -D %s -l %s start\n", program.c_str(), shell_quoted(directory_).c_str(), shell_quoted(directory_ + ".log").c_str());
+        std::printf("%s -D %s -l %s start\n", program.c_str(), shell_quoted(directory_).c_str(),
+                    shell_quoted(directory_ + ".log").c_str());
     }
 
     const CommandLine& line_;
@@ -171,12 +185,18 @@ int run_restore(CommandLine& line) {
     RestoreArguments arguments;
     line.option("--target-dir", arguments.directory, "new data directory: absent or empty (required)", "DIR");
     arguments.target.add_to(line);
-    line.choice("--target-action", arguments.action, {"pause", "promote", "shutdown"}, "what the server does at the target (default: promote)");
-    line.repeated("-T,--tablespace-mapping", arguments.mapping_words, "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR", "OLD=NEW");
-    line.option("--pg-bindir", arguments.bin_directory, "programs of the server that is to run there; their version is checked", "DIR");
-    line.more_help("Chooses the newest backup that leads to the target, fetches it, writes recovery.signal and the settings for recovery into\n"
-                   "postgresql.auto.conf, and prints how to start the server. The server then fetches the WAL it needs with wal-fetch.\n"
-                   "Without a target it recovers to the end of the archived WAL. A restore that fails leaves a directory that cannot be started.\n\n"
+    line.choice("--target-action", arguments.action, {"pause", "promote", "shutdown"},
+                "what the server does at the target (default: promote)");
+    line.repeated("-T,--tablespace-mapping", arguments.mapping_words,
+                  "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR", "OLD=NEW");
+    line.option("--pg-bindir", arguments.bin_directory,
+                "programs of the server that is to run there; their version is checked", "DIR");
+    line.more_help("Chooses the newest backup that leads to the target, fetches it, writes recovery.signal and the "
+                   "settings for recovery into\n"
+                   "postgresql.auto.conf, and prints how to start the server. The server then fetches the WAL it needs "
+                   "with wal-fetch.\n"
+                   "Without a target it recovers to the end of the archived WAL. A restore that fails leaves a "
+                   "directory that cannot be started.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup restore --target-dir /srv/pg/restored \\\n"
                    "      --target-time '2026-11-22 09:30:00+01' --target-action pause\n\n"

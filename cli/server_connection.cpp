@@ -30,7 +30,8 @@ struct ServerConnection::Library {
     int (*status)(const void*) = nullptr;
     char* (*error_message)(const void*) = nullptr;
     void (*finish)(void*) = nullptr;
-    void* (*execute)(void*, const char*, int, const unsigned*, const char* const*, const int*, const int*, int) = nullptr;
+    void* (*execute)(void*, const char*, int, const unsigned*, const char* const*, const int*, const int*,
+                     int) = nullptr;
     int (*result_status)(const void*) = nullptr;
     char* (*result_field)(const void*, int) = nullptr;
     int (*rows)(const void*) = nullptr;
@@ -50,11 +51,13 @@ struct ServerConnection::Library {
     }
     bool load() {
         handle = ::dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
-        return handle != nullptr && find(connect, "PQconnectdbParams") && find(status, "PQstatus") && find(error_message, "PQerrorMessage") &&
-               find(finish, "PQfinish") && find(execute, "PQexecParams") && find(result_status, "PQresultStatus") &&
-               find(result_field, "PQresultErrorField") && find(rows, "PQntuples") && find(columns, "PQnfields") &&
-               find(get_value, "PQgetvalue") && find(is_null, "PQgetisnull") && find(clear, "PQclear") && find(get_cancel, "PQgetCancel") &&
-               find(send_cancel, "PQcancel") && find(free_cancel, "PQfreeCancel") && find(set_notice_processor, "PQsetNoticeProcessor");
+        return handle != nullptr && find(connect, "PQconnectdbParams") && find(status, "PQstatus") &&
+               find(error_message, "PQerrorMessage") && find(finish, "PQfinish") && find(execute, "PQexecParams") &&
+               find(result_status, "PQresultStatus") && find(result_field, "PQresultErrorField") &&
+               find(rows, "PQntuples") && find(columns, "PQnfields") && find(get_value, "PQgetvalue") &&
+               find(is_null, "PQgetisnull") && find(clear, "PQclear") && find(get_cancel, "PQgetCancel") &&
+               find(send_cancel, "PQcancel") && find(free_cancel, "PQfreeCancel") &&
+               find(set_notice_processor, "PQsetNoticeProcessor");
     }
 };
 
@@ -79,47 +82,59 @@ ServerConnection::~ServerConnection() = default;
 Result<ServerConnection> ServerConnection::open() {
     auto session = std::make_unique<Session>();
     if (!session->library.load())
-        return Status(Kind::kUnavailable, "the PostgreSQL client library \"libpq.so.5\" cannot be loaded", "Install the package \"libpq5\".");
+        return Status(Kind::kUnavailable, "the PostgreSQL client library \"libpq.so.5\" cannot be loaded",
+                      "Install the package \"libpq5\".");
     const bool names_database = std::getenv("PGDATABASE") != nullptr;
-    const std::array<const char*, 5> names{"fallback_application_name", "client_encoding", "connect_timeout", names_database ? nullptr : "dbname", nullptr};
+    const std::array<const char*, 5> names{"fallback_application_name", "client_encoding", "connect_timeout",
+                                           names_database ? nullptr : "dbname", nullptr};
     const std::array<const char*, 5> values{"forge-backup", "UTF8", "10", "postgres", nullptr};
     session->connection = session->library.connect(names.data(), values.data(), 0);
     if (session->connection == nullptr || session->library.status(session->connection) != kConnectionOk) {
-        const std::string why = session->connection == nullptr ? "out of memory" : without_line_end(session->library.error_message(session->connection));
-        return Status(Kind::kUnavailable, "could not connect to the server: " + why, "Set PGHOST, PGPORT and PGUSER as for psql.");
+        const std::string why = session->connection == nullptr
+                                    ? "out of memory"
+                                    : without_line_end(session->library.error_message(session->connection));
+        return Status(Kind::kUnavailable, "could not connect to the server: " + why,
+                      "Set PGHOST, PGPORT and PGUSER as for psql.");
     }
-    session->library.set_notice_processor(session->connection, [](void*, const char*) {}, nullptr);
+    session->library.set_notice_processor(
+        session->connection, [](void*, const char*) {}, nullptr);
     session->cancel = session->library.get_cancel(session->connection);
     return ServerConnection(std::move(session));
 }
 
-Result<std::vector<ServerConnection::Row>> ServerConnection::query(const std::string& statement,
-                                                                   const std::vector<std::optional<std::string>>& parameters) {
+Result<std::vector<ServerConnection::Row>>
+ServerConnection::query(const std::string& statement, const std::vector<std::optional<std::string>>& parameters) {
     const Library& pq = session_->library;
     std::vector<const char*> values;
     for (const auto& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
-    void* answer = pq.execute(session_->connection, statement.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0);
+    void* answer = pq.execute(session_->connection, statement.c_str(), static_cast<int>(values.size()), nullptr,
+                              values.data(), nullptr, nullptr, 0);
     const std::unique_ptr<void, void (*)(void*)> owner(answer, pq.clear);
     const int status = answer == nullptr ? -1 : pq.result_status(answer);
     if (status != kTuplesOk && status != kCommandOk) {
-        std::string message = answer == nullptr ? std::string() : without_line_end(pq.result_field(answer, kPrimaryMessage));
+        std::string message =
+            answer == nullptr ? std::string() : without_line_end(pq.result_field(answer, kPrimaryMessage));
         if (message.empty()) message = without_line_end(pq.error_message(session_->connection));
         const bool alive = pq.status(session_->connection) == kConnectionOk;
-        return Status(alive ? Kind::kInvalid : Kind::kUnavailable, message, answer == nullptr ? "" : without_line_end(pq.result_field(answer, kHintMessage)));
+        return Status(alive ? Kind::kInvalid : Kind::kUnavailable, message,
+                      answer == nullptr ? "" : without_line_end(pq.result_field(answer, kHintMessage)));
     }
     std::vector<Row> rows;
     for (int row = 0; row < pq.rows(answer); ++row) {
         Row fields;
         for (int column = 0; column < pq.columns(answer); ++column) {
-            if (pq.is_null(answer, row, column) != 0) fields.emplace_back();
-            else fields.emplace_back(pq.get_value(answer, row, column));
+            if (pq.is_null(answer, row, column) != 0)
+                fields.emplace_back();
+            else
+                fields.emplace_back(pq.get_value(answer, row, column));
         }
         rows.push_back(std::move(fields));
     }
     return rows;
 }
 
-Result<std::string> ServerConnection::value(const std::string& statement, const std::vector<std::optional<std::string>>& parameters) {
+Result<std::string> ServerConnection::value(const std::string& statement,
+                                            const std::vector<std::optional<std::string>>& parameters) {
     FORGE_ASSIGN(const std::vector<Row> rows, query(statement, parameters));
     if (rows.empty() || rows[0].empty() || !rows[0][0]) return std::string();
     return *rows[0][0];
@@ -127,7 +142,8 @@ Result<std::string> ServerConnection::value(const std::string& statement, const 
 
 void ServerConnection::cancel() {
     std::array<char, 256> error{};
-    if (session_->cancel != nullptr) session_->library.send_cancel(session_->cancel, error.data(), static_cast<int>(error.size()));
+    if (session_->cancel != nullptr)
+        session_->library.send_cancel(session_->cancel, error.data(), static_cast<int>(error.size()));
 }
 
 }  // namespace forge::cli

@@ -48,7 +48,8 @@ struct Assignment {
 std::optional<Assignment> parse_line(std::string_view line) {
     std::string_view rest = trim(line);
     if (rest.empty() || rest[0] == '#') return Assignment{};
-    const auto name_end = std::find_if(rest.begin(), rest.end(), [](char c) { return is_blank(c) || c == '=' || c == '\'' || c == '#'; });
+    const auto name_end =
+        std::find_if(rest.begin(), rest.end(), [](char c) { return is_blank(c) || c == '=' || c == '\'' || c == '#'; });
     Assignment found{to_lower(std::string_view(rest.begin(), name_end)), {}};
     rest.remove_prefix(static_cast<std::size_t>(name_end - rest.begin()));
     rest = trim(rest);
@@ -72,14 +73,16 @@ std::optional<Assignment> parse_line(std::string_view line) {
 class Reader {
 public:
     Status read(const std::string& path, int depth) {
-        if (depth > kMaxDepth) return {Kind::kInvalid, "configuration file " + quoted(path) + " is included too deeply"};
+        if (depth > kMaxDepth)
+            return {Kind::kInvalid, "configuration file " + quoted(path) + " is included too deeply"};
         FORGE_ASSIGN(const std::string content, read_file(path, kMaxFile));
         int number = 0;
         for (const std::string& line : split(content, '\n')) {
             ++number;
             const std::optional<Assignment> found = parse_line(line);
             if (!found)
-                return {Kind::kInvalid, "syntax error in file " + quoted(path) + " line " + std::to_string(number), "Correct the line."};
+                return {Kind::kInvalid, "syntax error in file " + quoted(path) + " line " + std::to_string(number),
+                        "Correct the line."};
             FORGE_TRY(apply(*found, path, depth));
         }
         return {};
@@ -93,7 +96,8 @@ private:
             return {};
         }
         if (found.name != "include" && found.name != "include_if_exists" && found.name != "include_dir") return {};
-        const std::string target = found.value.starts_with('/') ? found.value : join_path(parent_path(path), found.value);
+        const std::string target =
+            found.value.starts_with('/') ? found.value : join_path(parent_path(path), found.value);
         if (found.name == "include") return read(target, depth + 1);
         if (found.name == "include_if_exists") return path_exists(target) ? read(target, depth + 1) : Status();
         FORGE_ASSIGN(const std::vector<std::string> names, list_directory(target));

@@ -1,5 +1,6 @@
-// The forge_backup.* settings of a server, read from its configuration files without the server: postgresql.conf with its includes, then
-// postgresql.auto.conf; the last value of a name wins. What the server was given on its command line or by SET is not seen.
+// The forge_backup.* settings of a server, read from its configuration files without the server: postgresql.conf with
+// its includes, then postgresql.auto.conf; the last value of a name wins. What the server was given on its command line
+// or by SET is not seen.
 #pragma once
 
 #include <map>
@@ -9,8 +10,8 @@
 
 namespace forge::cli {
 
-// Names without the prefix. A data directory without postgresql.conf (Debian keeps it elsewhere) is looked up in postmaster.opts.
-// kInvalid names file and line.
+// Names without the prefix. A data directory without postgresql.conf (Debian keeps it elsewhere) is looked up in
+// postmaster.opts. kInvalid names file and line.
 Result<std::map<std::string, std::string>> read_server_settings(const std::string& data_directory);
 
 }  // namespace forge::cli

@@ -18,7 +18,9 @@ std::vector<std::size_t> widths_of(const Cells& header, const std::vector<Cells>
     return widths;
 }
 
-bool is_number(const std::string& text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos; }
+bool is_number(const std::string& text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
 
 }  // namespace
 
@@ -41,7 +43,8 @@ std::string framed_table(const Cells& header, const std::vector<Cells>& rows) {
     const std::vector<std::size_t> widths = widths_of(header, rows);
     std::vector<bool> to_the_right;
     for (std::size_t i = 0; i < header.size(); ++i)
-        to_the_right.push_back(!rows.empty() && std::all_of(rows.begin(), rows.end(), [i](const Cells& row) { return is_number(row[i]); }));
+        to_the_right.push_back(!rows.empty() && std::all_of(rows.begin(), rows.end(),
+                                                            [i](const Cells& row) { return is_number(row[i]); }));
     std::string rule = "+";
     for (const std::size_t width : widths) rule += std::string(width + 2, '-') + "+";
     rule += "\n";

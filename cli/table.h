@@ -8,7 +8,8 @@ namespace forge::cli {
 
 using Cells = std::vector<std::string>;
 
-// Cells padded with blanks to the width of their column plus one, nothing after the last; one line a row (walg-format 9.1).
+// Cells padded with blanks to the width of their column plus one, nothing after the last; one line a row
+// (walg-format 9.1).
 std::string plain_table(const Cells& header, const std::vector<Cells>& rows);
 // Lines of +, - and | around the cells; a column whose cells are all numbers is aligned to the right.
 std::string framed_table(const Cells& header, const std::vector<Cells>& rows);

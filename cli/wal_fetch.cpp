@@ -1,5 +1,5 @@
-// forge-backup wal-fetch NAME PATH: the restore_command. What it returns decides whether a server goes on recovering, waits, or opens its database too
-// early, so the rule of exit codes is kept in one place: Fetch::exit_code().
+// forge-backup wal-fetch NAME PATH: the restore_command. What it returns decides whether a server goes on recovering,
+// waits, or opens its database too early, so the rule of exit codes is kept in one place: Fetch::exit_code().
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -39,7 +39,8 @@ public:
     int run() {
         if (!place_.fast_file.empty() && take_fast_file()) return kExitOk;
         if (place_.is_standby && outage_.is_recent(kOutageMemory)) {
-            session_.log().info("the store did not answer a moment ago: " + quoted(arguments_.name) + " is not asked for now");
+            session_.log().info("the store did not answer a moment ago: " + quoted(arguments_.name) +
+                                " is not asked for now");
             return kExitFailure;
         }
         const Status result = place_.is_standby ? attempt() : attempt_until_known();
@@ -47,8 +48,8 @@ public:
     }
 
 private:
-    // In standby mode the server has other sources and asks again: every failure but a missing file is 1, quickly. Everywhere else only a file that the
-    // store denies having is "not there"; whatever else goes wrong ends above 125.
+    // In standby mode the server has other sources and asks again: every failure but a missing file is 1, quickly.
+    // Everywhere else only a file that the store denies having is "not there"; whatever else goes wrong ends above 125.
     int exit_code(const Status& result) {
         if (result.ok()) {
             if (place_.is_standby) outage_.forget();
@@ -78,7 +79,8 @@ private:
             if (!read_again && (!may_change || limit.passed())) return result;
             if (said != result.message()) session_.log().warning(result.message() + "; trying again");
             said = result.message();
-            if (session_.cancel().wait_for(std::min(pause, std::max(limit.left(), milliseconds(1))))) return session_.cancel().check();
+            if (session_.cancel().wait_for(std::min(pause, std::max(limit.left(), milliseconds(1)))))
+                return session_.cancel().check();
             pause = std::min(pause * 2, kLongestPause);
         }
     }
@@ -126,9 +128,11 @@ private:
         return true;
     }
 
-    // A process of its own, so that this one can answer now. It belongs to nobody: the server neither waits for it nor sees it end.
+    // A process of its own, so that this one can answer now. It belongs to nobody: the server neither waits for it nor
+    // sees it end.
     void start_prefetch(const std::string& spool, int count) const {
-        std::vector<std::string> words{own_path(), "wal-prefetch", arguments_.name, "--prefetch-dir=" + spool, "--prefetch=" + std::to_string(count)};
+        std::vector<std::string> words{own_path(), "wal-prefetch", arguments_.name, "--prefetch-dir=" + spool,
+                                       "--prefetch=" + std::to_string(count)};
         for (std::string& word : words_for_options(line_.global())) words.push_back(std::move(word));
         if (line_.global().pgdata.empty()) words.push_back("--data-directory=" + place_.data_directory);
         std::vector<char*> pointers;
@@ -163,16 +167,23 @@ int run_wal_fetch(CommandLine& line) {
     FetchArguments arguments;
     line.positional("NAME", arguments.name, "file wanted, as %f gives it", true);
     line.positional("PATH", arguments.destination, "where to put it, as %p gives it", true);
-    line.option("--prefetch", arguments.prefetch, "segments to fetch ahead in the background; 0 = none (default: --download-concurrency)", "N");
-    line.option("--prefetch-dir", arguments.prefetch_dir, "where they wait (default: a hidden directory beside the data directory)", "DIR");
-    line.option("--retry-timeout", arguments.retry_timeout, "how long a restore waits for a store that does not answer (default: 300)", "SECONDS");
-    line.more_help("Example (postgresql.conf):\n"
-                   "  restore_command = 'forge-backup --env-dir /etc/forge_backup wal-fetch %f %p'\n\n"
-                   "Exit codes: 0 the file is there; 74 the archive has no such file; 143 stopped by SIGTERM. When the store cannot be asked or the\n"
-                   "file cannot be read: 1 within 10 s in standby mode (standby.signal), where the server asks again; 200 otherwise, after\n"
-                   "--retry-timeout, so that recovery stops instead of opening the database without the rest of the WAL.\n");
+    line.option("--prefetch", arguments.prefetch,
+                "segments to fetch ahead in the background; 0 = none (default: --download-concurrency)", "N");
+    line.option("--prefetch-dir", arguments.prefetch_dir,
+                "where they wait (default: a hidden directory beside the data directory)", "DIR");
+    line.option("--retry-timeout", arguments.retry_timeout,
+                "how long a restore waits for a store that does not answer (default: 300)", "SECONDS");
+    line.more_help(
+        "Example (postgresql.conf):\n"
+        "  restore_command = 'forge-backup --env-dir /etc/forge_backup wal-fetch %f %p'\n\n"
+        "Exit codes: 0 the file is there; 74 the archive has no such file; 143 stopped by SIGTERM. When the store "
+        "cannot be asked or the\n"
+        "file cannot be read: 1 within 10 s in standby mode (standby.signal), where the server asks again; 200 "
+        "otherwise, after\n"
+        "--retry-timeout, so that recovery stops instead of opening the database without the rest of the WAL.\n");
     if (const auto code = line.parse()) return *code;
-    if (!layout::classify_wal_name(arguments.name)) return line.bad_usage("file " + quoted(arguments.name) + " is not a WAL file");
+    if (!layout::classify_wal_name(arguments.name))
+        return line.bad_usage("file " + quoted(arguments.name) + " is not a WAL file");
     return Fetch(line, std::move(arguments)).run();
 }
 

@@ -32,7 +32,8 @@ std::uint64_t segment_size_of(const std::string& path) {
 int run_wal_push(CommandLine& line) {
     std::string path;
     line.positional("PATH", path, "WAL file to archive, as %p gives it", true);
-    line.more_help("Returns 0 only when the store has acknowledged every byte, or holds the same content already. A file of the same name\n"
+    line.more_help("Returns 0 only when the store has acknowledged every byte, or holds the same content already. A "
+                   "file of the same name\n"
                    "with other content is an error and is never replaced.\n\n"
                    "Example (postgresql.conf):\n"
                    "  archive_command = 'forge-backup --env-dir /etc/forge_backup wal-push %p'\n\n"
