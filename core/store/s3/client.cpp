@@ -91,6 +91,7 @@ Result<std::unique_ptr<HttpExchange>> Client::send(const Request& request, const
     FORGE_TRY(wait_for_gate(context));
     FORGE_ASSIGN(progress.credentials, credentials());
     HttpClient::Started started = http_.start(build(request, progress), context);
+    if (request.trace != nullptr && started.exchange->resent()) request.trace->unknown_outcome = true;
     if (!started.status.ok()) {
         progress.transport = started.exchange->failure();
         return started.status;

@@ -19,6 +19,8 @@ namespace {
 constexpr milliseconds kPoll{50};                   // how soon a cancellation is seen
 constexpr std::size_t kHoldBack = 256 << 10;        // received bytes kept while nobody reads
 constexpr std::size_t kSendChunk = 16 << 10;        // small, so that a rate limit makes short waits
+constexpr std::size_t kAskFirst = 1 << 20;          // larger bodies wait for "100 Continue" before they are sent
+constexpr milliseconds kContinueWait{1000};         // not every server says it
 constexpr std::size_t kMaxHeaderBytes = 256 << 10;  // an endless header must not eat the memory
 
 void initialise_curl() {
@@ -60,6 +62,7 @@ public:
 
     HttpResponse response;
     HttpFailure failure = HttpFailure::kNone;
+    bool resent = false;
 
 private:
     void reset(const HttpRequest& request, const HttpOptions& options, const CallContext& context);
@@ -153,6 +156,7 @@ int CurlSlot::on_seek(void* self, curl_off_t offset, int origin) {
     auto& slot = *static_cast<CurlSlot*>(self);
     if (origin != SEEK_SET || offset < 0 || static_cast<std::size_t>(offset) > slot.body_.size())
         return CURL_SEEKFUNC_FAIL;
+    if (slot.sent_ > 0) slot.resent = true;
     slot.sent_ = static_cast<std::size_t>(offset);
     return CURL_SEEKFUNC_OK;
 }
@@ -180,6 +184,7 @@ void CurlSlot::reset(const HttpRequest& request, const HttpOptions& options, con
     detach();
     response = {};
     failure = HttpFailure::kNone;
+    resent = false;
     host_ = authority_of(request.url);
     context_ = context;
     limit_ = options.limit;
@@ -203,6 +208,9 @@ void CurlSlot::configure(const HttpRequest& request, const HttpOptions& options)
     headers_ = nullptr;
     for (const auto& [name, value] : request.headers)
         headers_ = curl_slist_append(headers_, (name + ": " + value).c_str());
+    if (request.body.size() <= kAskFirst) headers_ = curl_slist_append(headers_, "Expect:");
+    const milliseconds continue_wait = std::min(kContinueWait, options.stall_timeout / 2);
+    curl_easy_setopt(easy_, CURLOPT_EXPECT_100_TIMEOUT_MS, static_cast<long>(continue_wait.count()));
     curl_easy_setopt(easy_, CURLOPT_URL, request.url.c_str());
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
     curl_easy_setopt(easy_, CURLOPT_PATH_AS_IS, 1L);  // the path is signed as it is
@@ -405,6 +413,8 @@ const HttpResponse& HttpExchange::response() const { return slot_->response; }
 Result<std::size_t> HttpExchange::read(MutableBytes buffer) { return slot_->read(buffer); }
 
 HttpFailure HttpExchange::failure() const { return slot_->failure; }
+
+bool HttpExchange::resent() const { return slot_->resent; }
 
 Result<std::string> HttpExchange::read_text(std::size_t limit) {
     std::string text;

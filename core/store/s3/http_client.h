@@ -64,6 +64,8 @@ public:
     // What is left of the body; kInternal above `limit`.
     Result<std::string> read_text(std::size_t limit);
     HttpFailure failure() const;
+    // The request was sent once more since a kept connection was dead; the server may have seen it twice.
+    bool resent() const;
 
 private:
     friend class HttpClient;
