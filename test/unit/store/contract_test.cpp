@@ -1,5 +1,6 @@
-// What every store promises (core/store/object_store.h), over a directory and, when FORGE_TEST_S3_ENDPOINT, FORGE_TEST_S3_ACCESS_KEY,
-// FORGE_TEST_S3_SECRET_KEY and FORGE_TEST_S3_BUCKET are set, over a real S3 server (test/stores/run-conformance starts one).
+// What every store promises (core/store/object_store.h), over a directory and, when FORGE_TEST_S3_ENDPOINT,
+// FORGE_TEST_S3_ACCESS_KEY, FORGE_TEST_S3_SECRET_KEY and FORGE_TEST_S3_BUCKET are set, over a real S3 server
+// (test/stores/run-conformance starts one).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -57,7 +58,9 @@ protected:
     }
 
     static CallContext context() { return {.deadline = Deadline::after(milliseconds(60000))}; }
-    void put(const std::string& key, const std::string& text) { expect_ok(store_->put(key, as_bytes(text), context())); }
+    void put(const std::string& key, const std::string& text) {
+        expect_ok(store_->put(key, as_bytes(text), context()));
+    }
     std::string get(const std::string& key, std::optional<ByteRange> range = std::nullopt) {
         const auto source = must(store_->get(key, range, context()));
         return must(read_all_text(*source, 256 << 20));
@@ -151,8 +154,8 @@ TEST_P(Contract, OnlyOneOfManyWritersIsFirst) {
 TEST_P(Contract, ListsManyKeysInOrder) {  // S18
     std::vector<std::string> expected;
     for (int i = 0; i < 1100; ++i) expected.push_back("many/" + std::to_string(100000 + i));
-    for (const char* odd : {"many/with space", "many/a+b", "many/a%2Bb", "many/ü–漢", "many/a&b<c>'\"", "many/x/y", "many/x-y",
-                            "many/x.y", "many/~", "many/=?#;:@"}) {
+    for (const char* odd : {"many/with space", "many/a+b", "many/a%2Bb", "many/ü–漢", "many/a&b<c>'\"", "many/x/y",
+                            "many/x-y", "many/x.y", "many/~", "many/=?#;:@"}) {
         expected.emplace_back(odd);
     }
     std::sort(expected.begin(), expected.end());
@@ -252,7 +255,10 @@ TEST_P(Contract, CancelledCallsEnd) {
     const CallContext cancelled{.deadline = Deadline::never(), .cancel = &cancel};
     EXPECT_TRUE(store_->put("key", as_bytes("x"), cancelled).is(Kind::kCancelled));
     EXPECT_TRUE(store_->get("key", std::nullopt, cancelled).status().is(Kind::kCancelled));
-    EXPECT_TRUE(store_->list("", [](const ObjectInfo&) { return true; }, cancelled).is(Kind::kCancelled));
+    EXPECT_TRUE(store_
+                    ->list(
+                        "", [](const ObjectInfo&) { return true; }, cancelled)
+                    .is(Kind::kCancelled));
     const CallContext late{.deadline = Deadline::after(milliseconds(0))};
     EXPECT_TRUE(store_->put("key", as_bytes("x"), late).is(Kind::kTimeout));
     EXPECT_THAT(keys(""), ElementsAre());
@@ -286,8 +292,9 @@ TEST_F(RealS3, MissingBucketIsNotAMissingKey) {  // S5
     S3Options options = s3_options("prefix");
     options.bucket = "forge-no-such-bucket";
     const auto store = must(open_s3_store(options, logger_));
-    for (const Status& status : {store->get("key", std::nullopt, context_).status(), store->head("key", context_).status(),
-                                 store->put("key", as_bytes("x"), context_), list_all(*store, "", context_).status()}) {
+    for (const Status& status :
+         {store->get("key", std::nullopt, context_).status(), store->head("key", context_).status(),
+          store->put("key", as_bytes("x"), context_), list_all(*store, "", context_).status()}) {
         EXPECT_TRUE(status.is(Kind::kInvalid)) << status.to_string();
         EXPECT_THAT(status.message(), testing::HasSubstr("bucket \"forge-no-such-bucket\" does not exist"));
         EXPECT_EQ(status.store_code(), "NoSuchBucket");
@@ -301,8 +308,9 @@ TEST_F(RealS3, WrongKeysAreDenied) {  // S2
                                        S3Credentials{"nobody:nobody", good.secret_access_key, ""}}) {
         options.credentials = [wrong] { return wrong; };
         const auto store = must(open_s3_store(options, logger_));
-        for (const Status& status : {store->get("key", std::nullopt, context_).status(), store->head("key", context_).status(),
-                                     store->put("key", as_bytes("x"), context_), list_all(*store, "", context_).status()}) {
+        for (const Status& status :
+             {store->get("key", std::nullopt, context_).status(), store->head("key", context_).status(),
+              store->put("key", as_bytes("x"), context_), list_all(*store, "", context_).status()}) {
             EXPECT_TRUE(status.is(Kind::kDenied)) << status.to_string();
             EXPECT_THAT(status.hint(), testing::HasSubstr("AWS_SECRET_ACCESS_KEY"));
             EXPECT_THAT(status.to_string(), testing::Not(testing::HasSubstr(good.secret_access_key + "\"")));
