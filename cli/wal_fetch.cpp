@@ -108,8 +108,10 @@ private:
         return {};
     }
 
+    // Somebody who fetches a file by hand, not for a server in recovery, wants only that one.
     int prefetch_count(const settings::Settings& settings) const {
         if (layout::classify_wal_name(arguments_.name) != layout::WalKind::kSegment) return 0;
+        if (spool_wish().empty() && !path_exists(join_path(place_.data_directory, "PG_VERSION"))) return 0;
         return arguments_.prefetch >= 0 ? arguments_.prefetch : settings.download_concurrency;
     }
 
