@@ -9,7 +9,7 @@ namespace forge::settings {
 
 namespace {
 
-constexpr int kMostStreams = 64;
+constexpr int kMostStreams = 100;
 constexpr int kStandardStreams = 10;
 constexpr std::uint64_t kLeastMemory = 16ULL << 20;
 constexpr int kLeastRetainOfVariable = 2;  // what the scripts make of smaller numbers

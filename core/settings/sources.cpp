@@ -97,6 +97,12 @@ bool is_known_variable(std::string_view name) {
     return (name.starts_with("WALG_") || name.starts_with("WALE_")) && is_storage_variable(name.substr(5));
 }
 
+std::vector<std::string_view> known_variables() {
+    std::vector<std::string_view> names(kStorageVariables.begin(), kStorageVariables.end());
+    names.insert(names.end(), kOtherVariables.begin(), kOtherVariables.end());
+    return names;
+}
+
 std::map<std::string, std::string> process_environment() {
     std::map<std::string, std::string> variables;
     for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {

@@ -15,6 +15,8 @@ namespace forge::settings {
 
 // True for a variable that load() looks at: everything else in an environment or directory is none of our business.
 bool is_known_variable(std::string_view name);
+// Their names, storage variables in the bare spelling only.
+std::vector<std::string_view> known_variables();
 
 // A value that somebody set.
 struct Found {

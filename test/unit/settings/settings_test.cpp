@@ -208,7 +208,7 @@ TEST_F(SettingsTest, Limits) {
     variable("BACKUP_NUM_TO_RETAIN", "1");
     variable("WALG_SENTINEL_USER_DATA", R"({"a": 12345678901234567890})");
     Settings settings = loaded();
-    EXPECT_EQ(settings.upload_concurrency, 64) << "cut: such files work with WAL-G";
+    EXPECT_EQ(settings.upload_concurrency, 100) << "cut: such files work with WAL-G";
     EXPECT_EQ(settings.download_concurrency, 3);
     EXPECT_EQ(settings.disk_rate_limit, 1000U);
     EXPECT_EQ(settings.part_size_limit, 6000000U);
@@ -331,7 +331,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"WALG_LIBSODIUM_KEY_TRANSFORM", "rot13", "no transform"},
         Bad{"FORGE_OLD_LIBSODIUM_KEYS", kHexKey, "no key to encrypt with"}, Bad{"WALG_PGP_KEY", "armored", "OpenPGP"},
         Bad{"WALG_PGP_KEY_PATH", "/key", "OpenPGP"}, Bad{"WALG_CSE_KMS_ID", "id", "key management"},
-        Bad{"upload_concurrency", "65", "\"65\""}, Bad{"download_concurrency", "-1", "\"-1\""},
+        Bad{"upload_concurrency", "101", "\"101\""}, Bad{"download_concurrency", "-1", "\"-1\""},
         Bad{"WALG_UPLOAD_CONCURRENCY", "many", "\"many\""}, Bad{"disk_rate_limit", "fast", "invalid size"},
         Bad{"WALG_NETWORK_RATE_LIMIT", "1 Mbit", "invalid size"}, Bad{"memory_limit", "1MB", "too low"},
         Bad{"WALG_TAR_SIZE_THRESHOLD", "0", "invalid size"}, Bad{"retain", "many", "\"many\""},
