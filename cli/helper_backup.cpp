@@ -35,7 +35,9 @@ private:
     Configuration config_;
     CancelToken cancel_;
     backup::Progress progress_;
-    std::atomic<bool> copying_{false};
+    std::atomic<bool> working_{false};  // progress is of interest
+    std::mutex name_mutex_;
+    std::string name_;  // of the backup, once it is known
     std::unique_ptr<backup::BackupEngine> engine_;  // used by the job thread only, until that has ended
     JobThread jobs_;                                // after everything its jobs use
 };
@@ -43,10 +45,10 @@ private:
 void BackupRole::run() {
     while (true) {
         Frame frame;
-        const Channel::Event event = channel_.receive(frame, copying_ ? kProgressInterval : milliseconds(1000));
+        const Channel::Event event = channel_.receive(frame, working_ ? kProgressInterval : milliseconds(1000));
         if (event == Channel::Event::kEnd) break;
         if (event == Channel::Event::kFrame) handle(frame);
-        if (copying_) send_progress();
+        if (event == Channel::Event::kTimeout && working_) send_progress();
     }
     // Removing what was uploaded may take a while where the store is slow; longer than this nobody should wait for it.
     end_process_after(seconds(20));
@@ -102,9 +104,9 @@ void BackupRole::begin(const Frame& frame) {
     if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
     auto start = start_of(frame);
     if (!start.ok()) return channel_.send(failed_frame(start.status()));
-    if (copying_ || jobs_.busy())
+    if (working_ || jobs_.busy())
         return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
-    copying_ = true;
+    working_ = true;
     jobs_.add([this, start = std::move(start).value(), repository = std::move(repository).value()]() mutable {
         copy(std::move(start), repository);
     });
@@ -115,11 +117,15 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
     auto engine = backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_);
     if (engine.ok()) {
         engine_ = std::move(engine).value();
+        {
+            const std::lock_guard lock(name_mutex_);
+            name_ = engine_->name();
+        }
         result = engine_->copy_files();
     } else {
         result = engine.status();
     }
-    copying_ = false;
+    working_ = false;
     send_progress();
     if (!result.ok()) {
         if (engine_) engine_->abandon();
@@ -140,7 +146,9 @@ void BackupRole::stop(const Frame& frame) {
     backup::BackupStop stop{*lsn, std::string(frame.text(Tag::kLabel)), std::string(frame.text(Tag::kTablespaceMap))};
     jobs_.add([this, stop = std::move(stop)] {
         if (!engine_) return channel_.send(failed_frame(Status(Kind::kInternal, "there is no backup to finish")));
+        working_ = true;
         auto report = engine_->finish(stop);
+        working_ = false;
         if (!report.ok()) engine_->abandon();
         engine_.reset();
         if (!report.ok()) return channel_.send(failed_frame(report.status()));
@@ -191,6 +199,10 @@ void BackupRole::send_progress() {
         .add_number(Tag::kFilesTotal, progress_.files_total)
         .add_number(Tag::kFilesDone, progress_.files_done)
         .add_number(Tag::kTablespacesDone, progress_.tablespaces_done);
+    {
+        const std::lock_guard lock(name_mutex_);
+        if (!name_.empty()) frame.add(Tag::kName, name_);
+    }
     channel_.send(frame);
 }
 

@@ -15,6 +15,8 @@ namespace forge::cli {
 
 namespace {
 
+constexpr int kOldestMajorVersion = 15;
+
 struct RestoreArguments {
     TargetOptions target;
     std::string directory;
@@ -93,6 +95,10 @@ private:
     Status check_version(const restore::Plan& plan) {
         major_ = plan.backup.sentinel.pg_version / 10000;
         if (major_ == 0) return {};
+        if (major_ < kOldestMajorVersion)
+            return {Kind::kInvalid,
+                    "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) + ", which is too old",
+                    "Backups of PostgreSQL " + std::to_string(kOldestMajorVersion) + " and later can be restored."};
         if (!arguments_.bin_directory.empty()) {
             const int there = major_version_in(arguments_.bin_directory);
             if (there == 0)
