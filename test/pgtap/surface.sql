@@ -1,0 +1,100 @@
+-- Signatures, types and grants of the SQL surface. Run by pg_prove in a database that has pgtap and the right to
+-- create the extension.
+\set ON_ERROR_STOP on
+\set QUIET on
+\pset format unaligned
+\pset tuples_only on
+\pset pager off
+
+BEGIN;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS forge_backup;
+CREATE ROLE tap_forge_reader IN ROLE pg_monitor;
+CREATE ROLE tap_forge_nobody;
+
+SELECT plan(60);
+
+SELECT has_schema('forge_backup');
+SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
+SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
+    'get_archive_status', 'get_progress']);
+SELECT views_are('forge_backup', ARRAY['backups', 'archive_status', 'progress']);
+SELECT tables_are('forge_backup', ARRAY[]::name[]);
+
+-- Signatures.
+SELECT has_function('forge_backup', 'backup_list', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb']);
+SELECT has_function('forge_backup', 'restore_config',
+    ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text']);
+SELECT has_function('forge_backup', 'check', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'status', ARRAY[]::name[]);
+SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb'], 'text',
+    'trigger_basebackup() returns the name or the number as text');
+SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
+SELECT function_returns('forge_backup', 'restore_config',
+    ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'setof record', 'restore_config() returns rows');
+SELECT function_returns('forge_backup', 'status', ARRAY[]::name[], 'setof record', 'status() returns rows');
+SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record', 'check() returns rows');
+
+-- Nothing runs with its owner's rights.
+SELECT isnt_definer('forge_backup', name::name)
+FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_status',
+    'get_progress']) AS name;
+
+-- Columns.
+SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
+    'finish_time', 'start_lsn', 'finish_lsn', 'timeline', 'kind', 'parent', 'uncompressed_size', 'compressed_size',
+    'permanent', 'restorable', 'problem']);
+SELECT columns_are('forge_backup', 'archive_status', ARRAY['state', 'storage', 'archiver_pid', 'helper_pid', 'epoch',
+    'archived_count', 'last_archived_wal', 'last_archived_time', 'failed_count', 'last_failed_wal', 'last_failed_time',
+    'dropped_count', 'problem_kind', 'problem', 'hint', 'breaker', 'next_try', 'backlog_files', 'backlog_bytes',
+    'remark']);
+SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
+    'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'remaining']);
+SELECT col_type_is('forge_backup', 'backups', 'name', 'text', 'backups.name is text');
+SELECT col_type_is('forge_backup', 'backups', 'modified', 'timestamp with time zone', 'backups.modified is timestamp with time zone');
+SELECT col_type_is('forge_backup', 'backups', 'start_lsn', 'pg_lsn', 'backups.start_lsn is pg_lsn');
+SELECT col_type_is('forge_backup', 'backups', 'uncompressed_size', 'bigint', 'backups.uncompressed_size is bigint');
+SELECT col_type_is('forge_backup', 'backups', 'restorable', 'boolean', 'backups.restorable is boolean');
+
+-- Grants: members of pg_monitor read, nobody else does anything, acting is for superusers.
+SELECT function_privs_are('forge_backup', 'backup_list', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'check', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_progress', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'restore_config',
+    ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb'], 'pg_monitor',
+    ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', p.proname, string_to_array(oidvectortypes(p.proargtypes), ', '),
+    'tap_forge_nobody', ARRAY[]::text[])
+FROM pg_proc p
+WHERE p.pronamespace = 'forge_backup'::regnamespace
+ORDER BY p.proname;
+SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
+SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
+SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
+FROM unnest(ARRAY['backups', 'archive_status', 'progress']) AS view;
+SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
+FROM unnest(ARRAY['backups', 'archive_status', 'progress']) AS view;
+
+-- As those roles. (K3)
+SET ROLE tap_forge_nobody;
+SELECT throws_ok('SELECT * FROM forge_backup.status()', '42501', NULL, 'K3: nobody cannot read the status');
+SELECT throws_ok('SELECT forge_backup.trigger_basebackup()', '42501', NULL, 'K3: nor start a base backup');
+SET ROLE tap_forge_reader;
+SELECT lives_ok('SELECT * FROM forge_backup.status()', 'K3: a monitor reads the status');
+SELECT lives_ok('SELECT * FROM forge_backup.archive_status', 'K3: and the state of archiving');
+SELECT throws_ok('SELECT forge_backup.trigger_basebackup()', '42501', NULL, 'K3: but cannot start a base backup');
+RESET ROLE;
+
+-- What needs no storage.
+SELECT isnt_empty('SELECT * FROM forge_backup.status()', 'status() always has rows');
+SELECT results_eq('SELECT count(*) FROM forge_backup.archive_status', ARRAY[1::bigint], 'archive_status has one row');
+SELECT throws_ok($$SELECT * FROM forge_backup.restore_config(target_lsn => '0/1', target_name => 'x')$$, '22023',
+    'more than one recovery target given', 'restore_config() takes one target');
+
+SELECT * FROM finish();
+ROLLBACK;
