@@ -415,7 +415,9 @@ class Scripted(StoreTest):
             self.assertTrue(raw.recv(100).startswith(b"HTTP/1.1 403 "))
 
     def test_wrong_rules_are_refused(self):
-        for rules in ('[{"do": {"stats": 1}}]', '[{"matches": {}}]', '[{"match": {"verb": "GET"}}]', '[{"match": {"key": "("}}]', "{", '[1]'):
+        for rules in (
+                '[{"do": {"stats": 1}}]', '[{"matches": {}}]', '[{"match": {"verb": "GET"}}]',
+                '[{"match": {"key": "("}}]', "{", '[1]'):
             self.assertEqual(self.store.call("POST", "/__script", rules)[0], 400, rules)
         self.assertEqual(self.store.call("GET", "/__nothing")[0], 404)
 
