@@ -23,7 +23,7 @@ our @EXPORT = qw(
   forge_cli cli_ok cli_fails restore_node start_restored
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
   archiver_pid child_of helper_pid children_of
-  tree wal_names backup_names sentinel_of decode_json
+  name_after segment_as tree wal_names backup_names sentinel_of decode_json
   black_hole start_swift swift_conf swift_env s3cmd source_dir seconds log_since log_size
 );
 
@@ -211,6 +211,28 @@ sub switch_wal
 	my ($node) = @_;
 	return $node->safe_psql('postgres',
 		"SELECT pg_walfile_name(pg_switch_wal()) FROM pg_logical_emit_message(false, 'test', 'end of segment')");
+}
+
+# The name of the segment so many after this one.
+sub name_after
+{
+	my ($name, $count) = @_;
+	my $number = segment_number($name) + $count;
+	return sprintf('%s%08X%08X', substr($name, 0, 8), $number / 4096, $number % 4096);
+}
+
+sub segment_number
+{
+	my ($name) = @_;
+	return hex(substr($name, 8, 8)) * 4096 + hex(substr($name, 16, 8));
+}
+
+# The content of a segment, with a first page header that fits another name: what a foreign segment of that name looks like.
+sub segment_as
+{
+	my ($content, $name) = @_;
+	substr($content, 8, 8) = pack('Q<', segment_number($name) * 1048576);
+	return $content;
 }
 
 # 'ready', 'done' or '' (recycled, or never there).

@@ -49,9 +49,9 @@ offer_again($segment);
 is((stat "$bucket/wal_005/$segment.zst")[1], $inode, 'C3: the same holds after the helper has lost its memory');
 
 # Other content under the name that comes next.
-my $next = next_name(switch_wal($node));
+my $next = name_after(switch_wal($node), 1);
 my $foreign = new_directory('foreign') . "/$next";
-write_text($foreign, read_text($copy));
+write_text($foreign, segment_as(read_text($copy), $next));
 cli_ok('wal-push', '--env-dir', $env, $foreign, 'wal-push stores a file');
 my $before = read_text("$bucket/wal_005/$next.zst");
 my $offset = log_size($node);
@@ -91,11 +91,4 @@ sub offer_again
 	wait_archived($node);
 	wait_archived($node, $name);
 	return;
-}
-
-sub next_name
-{
-	my ($name) = @_;
-	my $number = hex(substr($name, 8, 8)) * 4096 + hex(substr($name, 16, 8)) + 1;
-	return sprintf('%s%08X%08X', substr($name, 0, 8), $number / 4096, $number % 4096);
 }

@@ -14,7 +14,7 @@ my $env = env_dir_of($node);
 my $last = wait_archived($node);
 my ($n0, $n1, $n2) = map { name_after($last, $_) } 1 .. 3;
 my $foreign = new_directory('foreign') . "/$n0";
-write_text($foreign, read_text($node->data_dir . "/pg_wal/$last"));
+write_text($foreign, segment_as(read_text($node->data_dir . "/pg_wal/$last"), $n0));
 cli_ok('wal-push', '--env-dir', $env, $foreign, 'a foreign object stands in the way');
 is(join(' ', map { switch_wal($node) } 1 .. 3), "$n0 $n1 $n2", 'three segments are finished');
 wait_until('a successor is uploaded ahead', sub { -f "$old/wal_005/$n1.zst" });
@@ -68,10 +68,3 @@ unlike(log_since($node, $offset), qr/PANIC|FATAL|terminated by signal|exit code 
 	'P9: archive_library switched while uploads run leaves a clean log');
 
 done_testing();
-
-sub name_after
-{
-	my ($name, $count) = @_;
-	my $number = hex(substr($name, 8, 8)) * 4096 + hex(substr($name, 16, 8)) + $count;
-	return sprintf('%s%08X%08X', substr($name, 0, 8), $number / 4096, $number % 4096);
-}
