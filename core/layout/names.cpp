@@ -147,10 +147,6 @@ std::string files_metadata_key(std::string_view backup_name) {
     return backup_folder(backup_name) + "files_metadata.json";
 }
 
-std::string manifest_key(std::string_view backup_name, codec::Method method) {
-    return with_extension(backup_folder(backup_name) + "forge_manifest.json", method);
-}
-
 std::string parts_folder(std::string_view backup_name) {
     return backup_folder(backup_name) + std::string(kPartsFolder);
 }

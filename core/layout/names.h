@@ -53,8 +53,6 @@ std::string sentinel_key(std::string_view backup_name);
 std::optional<std::string> backup_of_sentinel(std::string_view key);
 std::string metadata_key(std::string_view backup_name);
 std::string files_metadata_key(std::string_view backup_name);
-// Our manifest beside them: what pg_verifybackup reads, compressed and encrypted like a part (docs/format.md).
-std::string manifest_key(std::string_view backup_name, codec::Method method);
 std::string parts_folder(std::string_view backup_name);        // "basebackups_005/<name>/tar_partitions/"
 std::string part_file_name(int number, codec::Method method);  // "part_001.tar.zst"
 std::string pg_control_part_name(codec::Method method);

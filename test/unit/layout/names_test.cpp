@@ -90,8 +90,6 @@ TEST(BackupName, KeysOfABackup) {
     EXPECT_EQ(metadata_key(name), "basebackups_005/base_000000010000000000000003/metadata.json");
     EXPECT_EQ(files_metadata_key(name), "basebackups_005/base_000000010000000000000003/files_metadata.json");
     EXPECT_EQ(parts_folder(name), "basebackups_005/base_000000010000000000000003/tar_partitions/");
-    EXPECT_EQ(manifest_key(name, Method::kZstd),
-              "basebackups_005/base_000000010000000000000003/forge_manifest.json.zst");
     for (const char* key :
          {"basebackups_005/_backup_stop_sentinel.json", "basebackups_005/x_backup_stop_sentinel.json",
           "base_000000010000000000000003_backup_stop_sentinel.json",
