@@ -24,9 +24,12 @@ using std::chrono::seconds;
 constexpr seconds kStartPatience{10};
 // The helper answers within the time it was given; the rest is for the answer to arrive.
 constexpr seconds kAnswerPatience{1};
-// After the postmaster began to stop: the archiver's last cycle has no deadline but ours. Waits take up to a second.
-constexpr seconds kShutdownPatience{4};
-constexpr seconds kShutdownGrace{4};
+// After the postmaster began to stop: the archiver's last cycle has no deadline but ours. The core adds four seconds of
+// its own, two for each of the two times it goes through the files, and all together must stay below ten.
+constexpr seconds kShutdownPatience{3};
+// For the helper to end by itself; short where it has already failed to answer.
+constexpr milliseconds kExitGrace{4000};
+constexpr milliseconds kExitGraceAfterSilence{1000};
 constexpr seconds kLongestRespawnPause{30};
 // A breaker that says it is open without saying until when is believed for this long.
 constexpr seconds kLongestBreakerPause{60};
@@ -65,8 +68,9 @@ public:
     void archived(const char* file) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: archived \"%s\"", file)));
         if (failures_ > 0) {
-            ereport(LOG, (errmsg("forge_backup: archiving works again after %llu failed attempts",
-                                 static_cast<unsigned long long>(failures_))));
+            ereport(LOG, (errmsg_plural("forge_backup: archiving works again after %llu failed attempt",
+                                        "forge_backup: archiving works again after %llu failed attempts", failures_,
+                                        static_cast<unsigned long long>(failures_))));
         } else if (state_ == "off") {
             ereport(LOG, (errmsg("forge_backup: archiving is on")));
         }
@@ -93,7 +97,7 @@ public:
     Archiver() : link_(HelperRole::kArchiver, [this] { return on_wake(); }) {}
 
     bool archive(const char* file, const char* path);
-    void shut_down() { link_.stop(postmaster_is_stopping() ? milliseconds(kShutdownGrace) : milliseconds(seconds(5))); }
+    void shut_down() { link_.stop(given_up_ ? kExitGraceAfterSilence : kExitGrace); }
     // The archiver's own loop waits on the same latch; what a wait of ours swallowed must be set again, or a shutdown
     // waits for a minute.
     void give_latch_back() {
@@ -167,7 +171,7 @@ Status Archiver::ready_helper() {
     }
     if (configured_epoch_ != epoch_) FORGE_TRY(configure());
     while (const auto frame = link_.poll()) handle(*frame);
-    if (!link_.running()) return respawn_later(Status(Kind::kUnavailable, "the helper process ended unexpectedly"));
+    if (!link_.running()) return respawn_later(link_.end());
     return {};
 }
 

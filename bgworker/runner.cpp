@@ -175,6 +175,14 @@ void Runner::copy_files() {
     tablespace_count_ = static_cast<int>(tablespaces.size()) + 1;  // and the data directory itself
     pgstat_progress_update_param(PROGRESS_BASEBACKUP_TBLSPC_TOTAL, tablespace_count_);
     enter(BackupPhase::kCopying, PROGRESS_BASEBACKUP_PHASE_STREAM_BACKUP);
+    // For those who look while it runs; the helper tells the name it gave at the end.
+    XLogSegNo segment = 0;
+    if (from_standby_)
+        XLByteToPrevSeg(session_->start_lsn, segment, wal_segment_size);
+    else
+        XLByteToSeg(session_->start_lsn, segment, wal_segment_size);
+    const std::string name = "base_" + wal_file_name(session_->timeline, segment);
+    update_state([&](SharedState& state) { state.backup.name.set(name); });
     throw_if_error(link_.send(begin, deadline_in(kStartPatience)));
     const Frame copied = answer();
     if (copied.type != FrameType::kBackupCopied)

@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds kLongestWait{1000};
+constexpr milliseconds kLongestWait{500};
 
 std::string_view role_name(HelperRole role) {
     switch (role) {
@@ -127,6 +127,7 @@ Status HelperLink::spawn() {
     socket_ = ends[0];
     pid_ = child;
     decoder_ = protocol::Decoder();
+    end_ = Status();
     return {};
 }
 
@@ -277,7 +278,8 @@ Status HelperLink::lost() {
     stop(milliseconds(0));
     std::string message = "the helper process ended unexpectedly";
     if (known) message += " (" + describe_end(wait_status) + ")";
-    return Status(Kind::kUnavailable, std::move(message), "Earlier lines of the server's log may say why.");
+    end_ = Status(Kind::kUnavailable, std::move(message), "Earlier lines of the server's log may say why.");
+    return end_;
 }
 
 void HelperLink::stop(milliseconds grace) noexcept {

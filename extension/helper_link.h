@@ -2,7 +2,7 @@
 //
 // The helper is the executable forge-backup with the verb "helper"; it does all work with user data, keys and the
 // store, so that a crash, a hang or the out-of-memory killer there costs one retry here. Its output is untrusted input.
-// Every wait is on the process's latch and the socket, at most a second at a time, and handles interrupts after each,
+// Every wait is on the process's latch and the socket, at most half a second at a time, and handles interrupts after each,
 // so that neither DROP DATABASE nor a shutdown waits for a store.
 //
 // Owned by one process, used from its main thread. Functions throw ServerError where an interrupt raises ERROR.
@@ -41,6 +41,8 @@ public:
 
     bool running() const { return pid_ != 0; }
     int pid() const { return pid_; }
+    // Why the helper was lost; success if it was not.
+    const Status& end() const { return end_; }
     // True if a wait of ours has reset the latch; whoever else waits on it must be woken again.
     bool latch_consumed() const { return latch_consumed_; }
     void forget_latch() { latch_consumed_ = false; }
@@ -62,6 +64,7 @@ private:
     int pid_ = 0;
     int socket_ = -1;
     bool latch_consumed_ = false;
+    Status end_;
     protocol::Decoder decoder_;
 };
 
