@@ -24,7 +24,7 @@ our @EXPORT = qw(
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
   archiver_pid child_of helper_pid children_of
   name_after segment_as tree wal_names backup_names sentinel_of decode_json
-  black_hole start_swift swift_conf swift_env s3cmd source_dir seconds log_since log_size
+  black_hole start_swift swift_conf swift_env s3cmd source_dir seconds log_since log_size log_lacks
 );
 
 our $key_hex = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f';
@@ -141,7 +141,8 @@ sub forge_node
 	$node->init(allows_streaming => 1, extra => [ '--wal-segsize=1', '-k', '--locale=C.UTF-8', '-E', 'UTF8' ]);
 	my $preload = $option{preload} // 1;
 	my $forge = $node->{forge} = { preload => $preload };
-	my $conf = "archive_mode = on\narchive_library = 'forge_backup'\n";
+	# Statements in the log would drown what is looked for there.
+	my $conf = "log_statement = none\narchive_mode = on\narchive_library = 'forge_backup'\n";
 	$conf .= "shared_preload_libraries = 'forge_backup'\n" if $preload;
 	if (!exists $option{storage})
 	{
@@ -273,6 +274,14 @@ sub status_value
 
 sub log_size { return -s $_[0]->logfile; }
 sub log_since { return slurp_file($_[0]->logfile, $_[1]); }
+
+# The log since an offset has no line like this; fails with the lines it has.
+sub log_lacks
+{
+	my ($node, $offset, $pattern, $text) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is(join("\n", grep { $_ =~ $pattern } split /\n/, log_since($node, $offset)), '', $text);
+}
 
 # --- processes -------------------------------------------------------------------------------------------------------
 

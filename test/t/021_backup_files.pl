@@ -33,7 +33,8 @@ write_text("$data/pg_replslot/stray", 'x');
 write_text("$data/pg_stat_tmp/stray", 'x');
 write_text("$data/backup_label.old", 'x');
 write_text("$data/notes of the administrator", 'x');
-mkdir "$data/empty directory";
+mkdir "$data/empty directory", 0700;
+chmod(0600, "$data/backup_label.old", "$data/notes of the administrator");
 $node->safe_psql('postgres', 'CHECKPOINT');
 
 my $name = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');

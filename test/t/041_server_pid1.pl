@@ -38,7 +38,7 @@ for my $round (1 .. 2)
 	wait_until('the archiver has ended', sub { !-d "/proc/$archiver" || cmdline($archiver) eq '' }, 90);
 	kill('CONT', $helper) if -d "/proc/$helper";
 	wait_until('the old helper has ended', sub { !-d "/proc/$helper" || cmdline($helper) eq '' });
-	unlike(log_since($node, $offset), qr/terminated by signal|terminating any other active server processes|exited with exit code [2-9]/,
+	log_lacks($node, $offset, qr/terminated by signal|terminating any other active server processes|exited with exit code [2-9]/,
 		"round $round: an orphaned helper does not restart the server");
 	wait_until('another archiver runs', sub { grep { cmdline($_) =~ /archiver/ } children_of($postmaster) }, 90);
 	wait_archived($node);

@@ -54,7 +54,7 @@ like($stderr, qr/permission denied/, 'K3: or make a base backup');
 is($code, 0, 'K3: pg_monitor may read');
 
 $node->stop('fast');
-unlike(slurp_file($node->logfile), $pattern, 'K2: no secret in the log, with all debugging on');
+log_lacks($node, 0, $pattern, 'K2: no secret in the log, with all debugging on');
 
 # The command line.
 for my $arguments ([ 'check' ], [ 'backup-list', '--log-level', 'debug' ])
