@@ -90,12 +90,12 @@ private:
         FORGE_ASSIGN(LoadedSettings loaded, load_settings(line_.global(), place_.data_directory));
         if (loaded.settings.kind == settings::StorageKind::kOff) return no_storage();
         store::CallContext context = session_.context();
+        context.max_attempts = 1;  // attempt_until_known() repeats the whole
         if (place_.is_standby) {
             // An unreachable store must not hold up the start of a standby; one that sends, however slowly, may.
             loaded.settings.s3.connect_timeout = milliseconds(2500);
             loaded.settings.s3.first_byte_timeout = seconds(5);
             loaded.settings.s3.stall_timeout = seconds(6);
-            context.max_attempts = 1;
         }
         FORGE_ASSIGN(const auto repository, repository::Repository::open(loaded.settings, session_.log()));
         const int prefetch = prefetch_count(loaded.settings);
