@@ -1,5 +1,7 @@
 #include "core/store/s3/download.h"
 
+#include <array>
+
 #include "core/base/text.h"
 
 namespace forge::store::s3 {
@@ -59,6 +61,7 @@ private:
     Request request(bool ranged) const;
     Status begin(std::unique_ptr<HttpExchange> exchange, bool ranged);
     Status resume();
+    void end_connection();
     Status fail(Status status) const { return std::move(status).with_context("could not read " + quoted(shown_key_)); }
 
     Client& client_;
@@ -119,9 +122,17 @@ Status Download::resume() {
     return begin(std::move(exchange), ranged);
 }
 
+// Lets the connection see the end of the answer, without which it could not be used again.
+void Download::end_connection() {
+    if (!exchange_) return;
+    std::array<std::uint8_t, 1> nothing{};
+    static_cast<void>(exchange_->read(nothing));
+    exchange_.reset();
+}
+
 Result<std::size_t> Download::read(MutableBytes buffer) {
     if (end_ && at_ >= *end_) {
-        exchange_.reset();
+        end_connection();
         return std::size_t{0};
     }
     for (;;) {

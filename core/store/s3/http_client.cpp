@@ -18,7 +18,7 @@ namespace {
 
 constexpr milliseconds kPoll{50};                   // how soon a cancellation is seen
 constexpr std::size_t kHoldBack = 256 << 10;        // received bytes kept while nobody reads
-constexpr std::size_t kSendChunk = 16 << 10;        // small, so that a rate limit makes short waits
+constexpr std::size_t kSendChunk = 16 << 10;        // under a rate limit: small, so that its waits are short
 constexpr std::size_t kAskFirst = 1 << 20;          // larger bodies wait for "100 Continue" before they are sent
 constexpr milliseconds kContinueWait{1000};         // not every server says it
 constexpr std::size_t kMaxHeaderBytes = 256 << 10;  // an endless header must not eat the memory
@@ -143,7 +143,8 @@ std::size_t CurlSlot::on_body(char* data, std::size_t size, std::size_t count, v
 
 std::size_t CurlSlot::on_send(char* data, std::size_t size, std::size_t count, void* self) {
     auto& slot = *static_cast<CurlSlot*>(self);
-    const std::size_t n = std::min({size * count, kSendChunk, slot.body_.size() - slot.sent_});
+    const std::size_t chunk = slot.limit_ ? kSendChunk : size * count;
+    const std::size_t n = std::min({size * count, chunk, slot.body_.size() - slot.sent_});
     if (n == 0) return 0;
     if (slot.limit_ && !slot.limit_->acquire(n, cancel_of(slot.context_))) return CURL_READFUNC_ABORT;
     std::memcpy(data, slot.body_.data() + slot.sent_, n);

@@ -18,6 +18,7 @@ constexpr std::size_t kDeleteBatch = 1000;  // the most that one request may nam
 constexpr int kMaxEmptyPages = 100;         // in a row, before a listing is taken for an endless one
 constexpr const char* kProbeKey = "forge_backup.probe";
 constexpr milliseconds kProbeTime{10000};
+constexpr milliseconds kLockPoll{50};
 
 Status nonsense(const std::string& what) {
     return Status(Kind::kUnavailable, "the answer to " + what + " does not look like that of an S3 server",
@@ -69,7 +70,7 @@ private:
     std::string bucket_;
     std::string prefix_;  // "" or ends in "/"
     Client client_;
-    std::mutex features_mutex_;
+    std::timed_mutex features_mutex_;
     std::optional<bool> conditional_put_;  // nothing while the store has not been asked
     std::atomic<bool> batch_delete_{true};
 };
@@ -116,7 +117,7 @@ Status S3Store::head_by_range(const std::string& key, ObjectInfo& info, const Ca
     const auto size = parse_number<std::uint64_t>(std::string_view(range).substr(slash + 1));
     if (!size) return nonsense("a ranged GET request");
     info.size = *size;
-    return {};
+    return exchange->read_text(1024).status();
 }
 
 Result<std::unique_ptr<Source>> S3Store::get(const std::string& key, std::optional<ByteRange> range,
@@ -278,7 +279,8 @@ StoreFeatures S3Store::features() {
 // Asked once; an answer that says nothing about the feature (no permission, for example) is not remembered, and the
 // careful way is used.
 Result<bool> S3Store::conditional_put(const CallContext& context) {
-    const std::lock_guard lock(features_mutex_);
+    std::unique_lock lock(features_mutex_, std::defer_lock);
+    while (!lock.try_lock_for(kLockPoll)) FORGE_TRY(check_context(context));  // somebody else is asking
     if (conditional_put_) return *conditional_put_;
     const Result<bool> probed = probe_conditional_put(context);
     if (probed.ok()) {

@@ -194,7 +194,8 @@ TEST_F(BreakerTest, SaysEachChangeOnce) {
 
 TEST_F(BreakerTest, FlappingStoreMakesProgress) {  // N15: 2 s up, 8 s down, for half an hour
     std::mt19937_64 engine(1);
-    Breaker breaker({}, [this] { return now_; }, [&engine] { return std::uniform_real_distribution<>(0, 1)(engine); });
+    Breaker breaker(
+        {}, [this] { return now_; }, [&engine] { return std::uniform_real_distribution<>(0, 1)(engine); });
     int found = 0;
     bool found_now = false;
     for (int tick = 0; tick < 18000; ++tick, now_ += milliseconds(100)) {

@@ -693,6 +693,11 @@ TEST_F(S3Faults, ConnectionsAreKept) {
     script({accept_put()});
     for (int i = 0; i < 5; ++i) expect_ok(put("x"));
     EXPECT_EQ(server_->seen().back().connection, 1);
+    script({object(random_text(3'000'000))});
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(must(get()).size(), 3'000'000U);
+    EXPECT_EQ(server_->seen().back().connection, 1);
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(must(store_->head("key", context())).size, 3'000'000U);
+    EXPECT_EQ(server_->seen().back().connection, 1);
 }
 
 TEST_F(S3Faults, NothingSecretIsInAnyText) {  // K2
