@@ -123,7 +123,7 @@ private:
     std::optional<Deadline> respawn_at_;
     int lost_helpers_ = 0;  // since the last answer
     std::optional<Deadline> breaker_open_until_;
-    std::optional<Deadline> stop_by_;  // set when a shutdown is noticed
+    std::optional<Deadline> stop_by_;  // of the running call, set when a shutdown is noticed
     bool given_up_ = false;            // a call ran out of time during a shutdown
     Reporter reporter_;
 };
@@ -234,6 +234,7 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
 bool Archiver::archive(const char* file, const char* path) {
     // The core tries each file three times; once is enough when the server wants to stop.
     if (given_up_) return false;
+    stop_by_.reset();
     Status status = ready_helper();
     if (status.ok() && breaker_is_open()) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: the store is left alone for now")));

@@ -19,7 +19,7 @@ using protocol::Tag;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kQueryPatience{60};
+constexpr seconds kQueryPatience{30};
 // Promotion wakes nobody: a standby looks for it.
 constexpr seconds kStandbyPause{5};
 constexpr seconds kIdlePause{60};
@@ -68,14 +68,14 @@ public:
         const char* const zone_name = zone_text_.c_str();
         zone_ = call_server([zone_name] { return pg_tzset(zone_name); });
         if (zone_ == nullptr)
-            problem_ = Status(Kind::kInvalid, "forge_backup.schedule_timezone: unknown time zone " + quoted(zone_text_),
+            problem_ = Status(Kind::kInvalid, "setting \"schedule_timezone\": unknown time zone " + quoted(zone_text_),
                               "Use a name from pg_timezone_names; UTC is used until then.");
         if (trim(text_).empty()) return problem_;
         auto cron = schedule::parse_cron(text_);
         if (cron.ok())
             cron_ = *cron;
         else
-            problem_ = cron.status().with_context("forge_backup.schedule");
+            problem_ = cron.status().with_context("setting \"schedule\"");
         return problem_;
     }
     bool due(std::int64_t minute) {
@@ -125,6 +125,7 @@ private:
     void notice_runner();
     void judge_finished_backup(const BackupInfo& backup);
     void check_prefix();
+    Status interrupted() const;
     Result<Backups> ask_prefix();
     void follow_schedule();
     void start_backup();
@@ -218,10 +219,15 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
     backup_retry_.fail();
 }
 
+// A store that answers slowly must not hold up what somebody waits for.
+Status Scheduler::interrupted() const {
+    const bool requested = runner_ == nullptr && next_request() != 0;
+    if (!ShutdownRequestPending && !ConfigReloadPending && !requested) return {};
+    return Status(Kind::kCancelled, "there is something else to do first");
+}
+
 Result<Scheduler::Backups> Scheduler::ask_prefix() {
-    HelperLink link(HelperRole::kQuery, [] {
-        return ShutdownRequestPending ? Status(Kind::kCancelled, "the server is shutting down") : Status();
-    });
+    HelperLink link(HelperRole::kQuery, [this] { return interrupted(); });
     // Its waits swallow what others wanted to tell by the latch.
     look_again_ = true;
     const Deadline deadline = deadline_in(kQueryPatience);
@@ -251,6 +257,7 @@ void Scheduler::check_prefix() {
     const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
     if ((!check_wanted_ && !again) || !check_retry_.passed()) return;
     auto found = ask_prefix();
+    if (found.status().is(Kind::kCancelled)) return;
     check_problem_ = found.status();
     if (!found.ok() || store_ != StoreState::kOn) {
         check_retry_.fail();
