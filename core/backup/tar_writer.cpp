@@ -37,7 +37,6 @@ Result<std::unique_ptr<TarWriter>> TarWriter::create(std::unique_ptr<Sink> sink)
     if (writer->archive_ == nullptr) return Status(Kind::kExhausted, "out of memory");
     ::archive* archive = writer->archive_;
     const bool ready = archive_write_set_format_pax_restricted(archive) == ARCHIVE_OK &&
-                       archive_write_set_options(archive, "hdrcharset=BINARY") == ARCHIVE_OK &&
                        archive_write_set_bytes_per_block(archive, kBlock) == ARCHIVE_OK &&
                        archive_write_set_bytes_in_last_block(archive, 1) == ARCHIVE_OK &&
                        archive_write_open(archive, writer.get(), nullptr, &TarWriter::pass_on, nullptr) == ARCHIVE_OK;
@@ -80,7 +79,9 @@ Status TarWriter::begin(const TarMember& member) {
     archive_entry_set_size(entry.get(),
                            member.type == TarMember::Type::kFile ? static_cast<la_int64_t>(member.size) : 0);
     if (member.type == TarMember::Type::kSymlink) archive_entry_set_symlink(entry.get(), member.target.c_str());
-    if (archive_write_header(archive_, entry.get()) != ARCHIVE_OK)
+    // A warning: in the C locale the library cannot tell the character set of a name that is not ASCII, says so and writes it byte for byte.
+    const int code = archive_write_header(archive_, entry.get());
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
         return failure("could not write the tar header of " + quoted(member.name));
     return {};
 }

@@ -1,0 +1,112 @@
+#include "core/backup/manifest.h"
+
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+namespace forge::backup {
+namespace {
+
+using ::testing::HasSubstr;
+
+Manifest sample() {
+    Manifest manifest;
+    manifest.backup = "base_000000010000000000000005";
+    manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))}, {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
+    manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, sha256(as_bytes("1"))},
+                            {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
+    manifest.files.timeline = 3;
+    manifest.files.start_lsn = 0x5000028;
+    manifest.files.finish_lsn = 0x100000128;
+    return manifest;
+}
+
+std::string text_of(const Manifest& manifest) {
+    MemorySink sink;
+    EXPECT_TRUE(write_manifest(manifest, sink).ok());
+    return std::string(as_text(sink.bytes()));
+}
+
+// The form that pg_verifybackup demands, and its checksum over everything before the last line.
+TEST(FileManifest, TextOfTheServer) {
+    MemorySink sink;
+    ASSERT_TRUE(write_file_manifest(sample().files, sink).ok());
+    const std::string text(as_text(sink.bytes()));
+    const std::string body = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n"
+                             "\"Files\": [\n"
+                             "{ \"Path\": \"base/5/1259\", \"Size\": 8192, \"Last-Modified\": \"2026-11-18 11:06:40 GMT\", "
+                             "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
+                             to_hex(sha256(as_bytes("1"))) +
+                             "\" },\n"
+                             "{ \"Path\": \"odd \\\"name\\\" \xC3\xBC\\\\\", \"Size\": 3, \"Last-Modified\": \"2026-11-18 11:06:41 GMT\", "
+                             "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
+                             to_hex(sha256(as_bytes("2"))) +
+                             "\" }\n"
+                             "],\n"
+                             "\"WAL-Ranges\": [\n"
+                             "{ \"Timeline\": 3, \"Start-LSN\": \"0/5000028\", \"End-LSN\": \"1/128\" }\n"
+                             "],\n";
+    EXPECT_EQ(text, body + "\"Manifest-Checksum\": \"" + to_hex(sha256(as_bytes(body))) + "\"}\n");
+}
+
+TEST(FileManifest, SystemIdentifierIsInVersionTwoOnly) {
+    FileManifest manifest = sample().files;
+    manifest.system_identifier = 7710922509866642591ULL;
+    manifest.version = 2;
+    MemorySink sink;
+    ASSERT_TRUE(write_file_manifest(manifest, sink).ok());
+    EXPECT_THAT(std::string(as_text(sink.bytes())), HasSubstr("Version\": 2,\n\"System-Identifier\": 7710922509866642591,\n"));
+}
+
+TEST(Manifest, ReadsWhatItWrites) {
+    const Manifest before = sample();
+    auto after = parse_manifest(text_of(before));
+    ASSERT_TRUE(after.ok()) << after.status().to_string();
+    EXPECT_EQ(after->backup, before.backup);
+    ASSERT_EQ(after->parts.size(), 2U);
+    EXPECT_EQ(after->parts[1].name, "pg_control.tar.zst");
+    EXPECT_EQ(after->parts[0].stored_size, 100U);
+    EXPECT_EQ(after->parts[0].plain_size, 2048U);
+    EXPECT_EQ(after->parts[0].sha256, before.parts[0].sha256);
+    ASSERT_EQ(after->files.files.size(), 2U);
+    EXPECT_EQ(after->files.files[1].path, before.files.files[1].path);
+    EXPECT_EQ(after->files.files[1].mtime_seconds, 1'795'000'001);
+    EXPECT_EQ(after->files.files[1].sha256, before.files.files[1].sha256);
+    EXPECT_EQ(after->files.timeline, 3U);
+    EXPECT_EQ(after->files.finish_lsn, 0x100000128U);
+    EXPECT_EQ(text_of(*after), text_of(before));
+}
+
+TEST(Manifest, EveryCutAndEveryChangeOfTheFileListIsCorrupt) {
+    const std::string text = text_of(sample());
+    for (std::size_t size = 0; size < text.size(); size += 17)
+        EXPECT_EQ(parse_manifest(text.substr(0, size)).status().kind(), Kind::kCorrupt) << size;
+    std::string changed = text;
+    changed.replace(changed.find("8192"), 4, "8193");
+    EXPECT_EQ(parse_manifest(changed).status().kind(), Kind::kCorrupt);
+    EXPECT_EQ(parse_manifest("[]").status().kind(), Kind::kCorrupt);
+    EXPECT_EQ(parse_manifest("{\"version\":\"1\"}").status().kind(), Kind::kCorrupt);
+}
+
+// H11
+TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
+    std::string text = text_of(sample());
+    EXPECT_TRUE(parse_manifest(text.substr(0, text.size() - 1) + ",\"new\":1}").ok());
+    text.replace(text.find("\"version\":1"), 11, "\"version\":2");
+    const Status status = parse_manifest(text).status();
+    EXPECT_EQ(status.kind(), Kind::kInvalid);
+    EXPECT_THAT(status.hint(), HasSubstr("at least as new"));
+}
+
+TEST(Manifest, KeysAndTheirMethods) {
+    EXPECT_EQ(manifest_key("base_1", codec::Method::kZstd), "basebackups_005/base_1/forge_manifest.json.zst");
+    EXPECT_EQ(manifest_key("base_1", codec::Method::kNone), "basebackups_005/base_1/forge_manifest.json");
+    EXPECT_EQ(manifest_method("forge_manifest.json.br"), codec::Method::kBrotli);
+    EXPECT_EQ(manifest_method("forge_manifest.json"), codec::Method::kNone);
+    EXPECT_FALSE(manifest_method("forge_manifest.json.txt"));
+    EXPECT_FALSE(manifest_method("forge_manifest.jsonx"));
+    EXPECT_FALSE(manifest_method("metadata.json"));
+}
+
+}  // namespace
+}  // namespace forge::backup
