@@ -70,7 +70,7 @@ private:
     std::string bucket_;
     std::string prefix_;  // "" or ends in "/"
     Client client_;
-    std::timed_mutex features_mutex_;
+    std::mutex features_mutex_;
     std::optional<bool> conditional_put_;  // nothing while the store has not been asked
     std::atomic<bool> batch_delete_{true};
 };
@@ -280,7 +280,10 @@ StoreFeatures S3Store::features() {
 // careful way is used.
 Result<bool> S3Store::conditional_put(const CallContext& context) {
     std::unique_lock lock(features_mutex_, std::defer_lock);
-    while (!lock.try_lock_for(kLockPoll)) FORGE_TRY(check_context(context));  // somebody else is asking
+    while (!lock.try_lock()) {  // somebody else is asking
+        FORGE_TRY(check_context(context));
+        static_cast<void>(cancel_of(context).wait_for(kLockPoll));
+    }
     if (conditional_put_) return *conditional_put_;
     const Result<bool> probed = probe_conditional_put(context);
     if (probed.ok()) {

@@ -301,9 +301,9 @@ TEST_F(S3Faults, N14AnswerWithoutLengthIsRefused) {
 
 TEST_F(S3Faults, ChunkedAnswerIsReadToItsEndMark) {
     const std::string head = "HTTP/1.1 200 OK\r\nETag: \"e\"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-    script({[&](Conversation& c) { c.send(head + "0\r\n\r\n"); }});
+    script({[head](Conversation& c) { c.send(head + "0\r\n\r\n"); }});
     EXPECT_EQ(must(get()), "first");
-    script({[&](Conversation& c) {
+    script({[head](Conversation& c) {
         c.send(head);
         c.close();
     }});
