@@ -309,7 +309,7 @@ TEST_F(UploaderTest, FailuresAheadStayQuietUntilAskedForAndAreTriedAgainThen) {
     mark_ready(name_of(2));
     start();
     ASSERT_TRUE(archive(name_of(1)).ok());
-    ASSERT_TRUE(eventually([&] { return uploader_->counters().failures == 1; }));
+    ASSERT_TRUE(eventually([&] { return uploader_->counters().failures >= 1; }));
     EXPECT_TRUE(archive(name_of(2)).is(Kind::kCorrupt));
     write_segment(2);
     EXPECT_TRUE(archive(name_of(2)).ok());
