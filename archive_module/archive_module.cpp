@@ -350,7 +350,7 @@ void create_context() {
 // Always configured: a server without a store must not keep every segment, and a wrong configuration is the helper's to
 // report, once.
 extern "C" {
-#if PG_VERSION_NUM >= 160000
+#if FORGE_ARCHIVE_CALLBACKS_HAVE_STATE
 static bool forge_check_configured(ArchiveModuleState*) { return true; }
 static bool forge_archive_file(ArchiveModuleState*, const char* file, const char* path) {
     return forge::server::archive_file(file, path);

@@ -9,7 +9,7 @@ BackupSession* start_backup_mode(const char* label) {
     session->tablespace_map = makeStringInfo();
     List* tablespaces = NIL;
     constexpr bool kFast = true;
-#if PG_VERSION_NUM >= 160000
+#if FORGE_HAS_BACKUP_STATE
     session->state = static_cast<BackupState*>(palloc0(sizeof(BackupState)));
     do_pg_backup_start(label, kFast, &tablespaces, session->state, session->tablespace_map);
     session->start_lsn = session->state->startpoint;
@@ -24,7 +24,7 @@ BackupSession* start_backup_mode(const char* label) {
 
 XLogRecPtr stop_backup_mode(BackupSession* session) {
     constexpr bool kWaitForArchive = false;
-#if PG_VERSION_NUM >= 160000
+#if FORGE_HAS_BACKUP_STATE
     do_pg_backup_stop(session->state, kWaitForArchive);
     session->label = makeStringInfo();
     appendStringInfoString(session->label, build_backup_content(session->state, false));

@@ -13,7 +13,7 @@ struct BackupSession {
     TimeLineID timeline;
     StringInfo label;           // 15: made at start; 16 and later: at stop
     StringInfo tablespace_map;  // made at start: one line "oid path" for each tablespace
-#if PG_VERSION_NUM >= 160000
+#if FORGE_HAS_BACKUP_STATE
     BackupState* state;
 #endif
 };

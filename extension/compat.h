@@ -73,6 +73,15 @@ extern "C" {
 #error "forge_backup needs PostgreSQL 15.1 or later"
 #endif
 
+// 16 changed both: archive callbacks get a state, backup mode is described by a BackupState.
+#if PG_VERSION_NUM >= 160000
+#define FORGE_ARCHIVE_CALLBACKS_HAVE_STATE 1
+#define FORGE_HAS_BACKUP_STATE 1
+#else
+#define FORGE_ARCHIVE_CALLBACKS_HAVE_STATE 0
+#define FORGE_HAS_BACKUP_STATE 0
+#endif
+
 // 16 and later declare these themselves.
 #if PG_VERSION_NUM < 160000
 extern "C" PGDLLEXPORT void _PG_init(void);
@@ -80,6 +89,8 @@ extern "C" PGDLLEXPORT void _PG_archive_module_init(ArchiveModuleCallbacks* call
 #endif
 
 namespace forge::server {
+
+inline constexpr int kServerVersion = PG_VERSION_NUM;
 
 // 17 and later name our waits; before, all extensions share one.
 inline std::uint32_t wait_event() {

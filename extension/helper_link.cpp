@@ -70,7 +70,7 @@ Frame hello(HelperRole role) {
     frame.add(Tag::kDataDirectory, DataDir);
     frame.add_number(Tag::kSegmentSize, static_cast<std::uint64_t>(wal_segment_size));
     frame.add_number(Tag::kSystemIdentifier, GetSystemIdentifier());
-    frame.add_number(Tag::kServerVersion, PG_VERSION_NUM);
+    frame.add_number(Tag::kServerVersion, kServerVersion);
     return frame;
 }
 
