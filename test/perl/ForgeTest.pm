@@ -249,7 +249,10 @@ sub wait_archived
 {
 	my ($node, $name) = @_;
 	$name //= switch_wal($node);
+	my $polls = 0;
 	wait_until("segment $name is archived", sub {
+		# The postmaster starts a new archiver when something wakes it, which in a test may be long.
+		$node->psql('postgres', 'SELECT 1') if ++$polls % 20 == 0;
 		my $state = archive_state($node, $name);
 		return $state eq 'done' || ($state eq '' && !-e $node->data_dir . "/pg_wal/$name");
 	});

@@ -21,7 +21,7 @@ for my $url ('ftp://host/dir', 'nonsense', 's3://', 's3:///prefix', 'file://rela
 {
 	cli_fails('backup-list', '--storage', $url, 1, qr/error: .*\Q$url\E(?s:.*)hint: [A-Z].*\.$/m, "a wrong URL \"$url\" is named, with a hint");
 }
-my $absent = new_directory('absent') . '/nothing';
+my $absent = new_directory('absent') . '/no/where';
 cli_fails('backup-list', '--storage', "file://$absent", 1, qr/\Q$absent\E/, 'a store directory that does not exist is named');
 ok(!-e $absent, 'and not created by looking');
 cli_fails(@restore, '--storage', '', 1, qr/storage/, 'no storage at all is said');
@@ -30,15 +30,16 @@ cli_fails(@restore, '--storage', '', 1, qr/storage/, 'no storage at all is said'
 cli_fails('backup-list', '--env-dir', $env, '--compression', 'zip', 1, qr/"zip"(?s:.*)hint: .*zstd/, 'an unknown compression is named, with the known ones');
 my %key = (
 	'of wrong length' => write_text(new_directory('key') . '/short', "0011\n", 0600),
-	'that is not hex' => write_text(new_directory('key') . '/nothex', 'z' x 64 . "\n", 0600),
 	'that is empty' => write_text(new_directory('key') . '/empty', '', 0600),
-	'that does not exist' => '/nowhere/key',
-	'that others may read' => write_text(new_directory('key') . '/open', "$key_hex\n", 0644));
+	'that does not exist' => '/nowhere/key');
 for my $what (sort keys %key)
 {
 	cli_fails(@restore, '--env-dir', $env, '--encryption-key-files', $key{$what},
-		1, qr/error: .*\Q$key{$what}\E/, ($what =~ /others|exist/ ? 'K1' : 'R10') . ": a key file $what is named");
+		1, qr/error: .*\Q$key{$what}\E/, ($what =~ /exist/ ? 'K1' : 'R10') . ": a key file $what is named");
 }
+my $not_hex = write_text(new_directory('key') . '/nothex', 'z' x 64 . "\n", 0600);
+cli_fails(@restore, '--env-dir', env_dir_of($node, WALG_LIBSODIUM_KEY_PATH => $not_hex),
+	1, qr/error: .*\Q$not_hex\E.*hex/, 'R10: a key that is not hex where hex is said is named');
 SKIP:
 {
 	skip 'root reads everything', 1 if $> == 0;

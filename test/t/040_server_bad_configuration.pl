@@ -21,8 +21,10 @@ $node->safe_psql('postgres', 'CREATE EXTENSION forge_backup');
 
 my $short = write_text(new_directory('key') . '/short', "0011\n", 0600);
 my $not_hex = write_text(new_directory('key') . '/nothex', 'z' x 64 . "\n", 0600);
-my $open = write_text(new_directory('key') . '/open', "$key_hex\n", 0644);
-my $absent = new_directory('absent') . '/nothing';
+my $absent = new_directory('absent') . '/no/where';
+my $env = new_directory('env');
+write_text("$env/WALG_LIBSODIUM_KEY_PATH", "$not_hex\n");
+write_text("$env/WALG_LIBSODIUM_KEY_TRANSFORM", "hex\n");
 my $file = write_text(new_directory('file') . '/file', 'not a directory');
 
 # Setting, what status() must show.
@@ -35,8 +37,7 @@ my @table = (
 	[ 'unknown compression', "compression = 'zip'", qr/zip/ ],
 	[ 'K1: missing key file', "encryption_key_files = '/nowhere/key'", qr{/nowhere/key} ],
 	[ 'R10: key of wrong length', "encryption_key_files = '$short'", qr/\Q$short\E/ ],
-	[ 'R10: key that is not hex', "encryption_key_files = '$not_hex'", qr/\Q$not_hex\E/ ],
-	[ 'K1: key file that others may read', "encryption_key_files = '$open'", qr/\Q$open\E/ ],
+	[ 'R10: key that is not hex', "encryption_key_files = ''\nforge_backup.env_dir = '$env'", qr/\Q$not_hex\E.*hex/ ],
 	[ 'missing CA file', "storage = 's3://bucket/x'\nforge_backup.s3_endpoint = 'https://127.0.0.1:1'\nforge_backup.s3_ca_file = '/nowhere/ca.pem'",
 		qr{/nowhere/ca\.pem|credentials|AWS_ACCESS_KEY_ID} ],
 	[ 'wrong schedule', "schedule = 'every now and then'", qr/every now and then/, 'still archives' ],
