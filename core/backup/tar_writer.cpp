@@ -79,7 +79,8 @@ Status TarWriter::begin(const TarMember& member) {
     archive_entry_set_size(entry.get(),
                            member.type == TarMember::Type::kFile ? static_cast<la_int64_t>(member.size) : 0);
     if (member.type == TarMember::Type::kSymlink) archive_entry_set_symlink(entry.get(), member.target.c_str());
-    // A warning: in the C locale the library cannot tell the character set of a name that is not ASCII, says so and writes it byte for byte.
+    // A warning: in the C locale the library cannot tell the character set of a name that is not ASCII, says so and
+    // writes it byte for byte.
     const int code = archive_write_header(archive_, entry.get());
     if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
         return failure("could not write the tar header of " + quoted(member.name));

@@ -53,7 +53,8 @@ TEST(ControlFile, UnknownVersionIsRefusedByName) {
     store_le<std::uint32_t>(other.data() + 8, 2300);
     const Status status = parse_control_file(other).status();
     EXPECT_EQ(status.kind(), Kind::kInvalid);
-    EXPECT_THAT(status.message(), HasSubstr("version 2300, which is of a PostgreSQL version this program does not know"));
+    EXPECT_THAT(status.message(),
+                HasSubstr("version 2300, which is of a PostgreSQL version this program does not know"));
 }
 
 // 18 has a byte more in front of the nonce, so its checksum stands four bytes later.

@@ -1,5 +1,5 @@
-// A data directory that looks like a server's, a repository in a directory beside it, and the golden bucket: what the tests of backup and
-// restore share.
+// A data directory that looks like a server's, a repository in a directory beside it, and the golden bucket: what the
+// tests of backup and restore share.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 
 #include "core/backup/engine.h"
 #include "core/backup/page_check.h"
+#include "core/backup/sha256.h"
 #include "core/base/file.h"
 #include "core/store/local_store.h"
 
@@ -91,7 +92,8 @@ inline std::shared_ptr<repository::Repository> golden_repository() {
 // Content of the one file in the golden pg_control part: a tar header of 512 bytes, then 8 kB.
 inline Bytes golden_control_file() {
     auto repository = golden_repository();
-    auto source = repository->open_object(layout::parts_folder(kGoldenFull) + "pg_control.tar.br", codec::Method::kBrotli, {});
+    auto source =
+        repository->open_object(layout::parts_folder(kGoldenFull) + "pg_control.tar.br", codec::Method::kBrotli, {});
     EXPECT_TRUE(source.ok()) << source.status().to_string();
     auto tar = read_all(**source, 1 << 20);
     EXPECT_TRUE(tar.ok()) << tar.status().to_string();
@@ -100,7 +102,8 @@ inline Bytes golden_control_file() {
 
 inline void write_bytes(const std::string& path, ByteView content, mode_t mode = 0600) {
     fs::create_directories(fs::path(path).parent_path());
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(content.data()), static_cast<std::streamsize>(content.size()));
     EXPECT_EQ(::chmod(path.c_str(), mode), 0);
 }
 inline void write_text(const std::string& path, std::string_view content, mode_t mode = 0600) {
@@ -192,7 +195,8 @@ public:
         return start;
     }
     backup::BackupStop stop() const {
-        return {kStart + 0x100, "START WAL LOCATION: 0/5000028 (file 000000010000000000000005)\nCHECKPOINT LOCATION: 0/5000060\n",
+        return {kStart + 0x100,
+                "START WAL LOCATION: 0/5000028 (file 000000010000000000000005)\nCHECKPOINT LOCATION: 0/5000060\n",
                 "16386 " + tablespace() + "\n"};
     }
     std::shared_ptr<repository::Repository> repository(const settings::Settings& settings = test_settings()) const {
@@ -231,7 +235,9 @@ public:
 
     std::string url() const override { return next_->url(); }
     store::StoreFeatures features() override { return next_->features(); }
-    Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override { return next_->head(key, context); }
+    Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
+        return next_->head(key, context);
+    }
     Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
                                         const store::CallContext& context) override {
         return next_->get(key, range, context);
@@ -240,7 +246,8 @@ public:
         FORGE_TRY(on_put(key));
         return next_->put(key, content, context);
     }
-    Result<store::PutOutcome> put_if_absent(const std::string& key, ByteView content, const store::CallContext& context) override {
+    Result<store::PutOutcome> put_if_absent(const std::string& key, ByteView content,
+                                            const store::CallContext& context) override {
         FORGE_TRY(on_put(key));
         return next_->put_if_absent(key, content, context);
     }
@@ -254,13 +261,16 @@ public:
         return next_->list(prefix, visit, context);
     }
     Status list_after(const std::string& prefix, const std::string& start_after,
-                      const std::function<bool(const store::ObjectInfo&)>& visit, const store::CallContext& context) override {
+                      const std::function<bool(const store::ObjectInfo&)>& visit,
+                      const store::CallContext& context) override {
         return next_->list_after(prefix, start_after, visit, context);
     }
     Result<Folder> list_folder(const std::string& prefix, const store::CallContext& context) override {
         return next_->list_folder(prefix, context);
     }
-    Status remove(const std::vector<std::string>& keys, const store::CallContext& context) override { return next_->remove(keys, context); }
+    Status remove(const std::vector<std::string>& keys, const store::CallContext& context) override {
+        return next_->remove(keys, context);
+    }
     Result<int> remove_leftovers(const std::string& prefix, seconds age, const store::CallContext& context) override {
         return next_->remove_leftovers(prefix, age, context);
     }
@@ -292,11 +302,28 @@ inline std::map<std::string, std::string> tree_of(const std::string& root) {
         const std::string mode = std::to_string(static_cast<int>(status.permissions()));
         if (fs::is_symlink(status)) return "link to " + fs::read_symlink(path).string();
         if (fs::is_directory(status)) return "directory " + mode;
-        return "file " + mode + " " + read_text(path.string());
+        const std::string content = read_text(path.string());
+        return "file " + mode + " " + to_hex(backup::sha256(as_bytes(content)));
     };
     for (const auto& entry : fs::recursive_directory_iterator(root))
-        tree[fs::relative(entry.path(), root).string()] = describe(entry.path());
+        tree[entry.path().lexically_relative(root).string()] = describe(entry.path());
     return tree;
+}
+
+// One line for each name that differs; empty when the trees are equal.
+inline std::string differences(const std::map<std::string, std::string>& actual,
+                               const std::map<std::string, std::string>& expected) {
+    std::string text;
+    for (const auto& [name, what] : expected) {
+        const auto found = actual.find(name);
+        if (found == actual.end())
+            text += name + ": missing, expected " + what + "\n";
+        else if (found->second != what)
+            text += name + ": " + found->second + ", expected " + what + "\n";
+    }
+    for (const auto& [name, what] : actual)
+        if (!expected.contains(name)) text += name + ": " + what + ", not expected\n";
+    return text;
 }
 
 }  // namespace forge::test

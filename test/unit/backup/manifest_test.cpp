@@ -12,7 +12,8 @@ using ::testing::HasSubstr;
 Manifest sample() {
     Manifest manifest;
     manifest.backup = "base_000000010000000000000005";
-    manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))}, {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
+    manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))},
+                      {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
     manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, sha256(as_bytes("1"))},
                             {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
     manifest.files.timeline = 3;
@@ -32,20 +33,21 @@ TEST(FileManifest, TextOfTheServer) {
     MemorySink sink;
     ASSERT_TRUE(write_file_manifest(sample().files, sink).ok());
     const std::string text(as_text(sink.bytes()));
-    const std::string body = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n"
-                             "\"Files\": [\n"
-                             "{ \"Path\": \"base/5/1259\", \"Size\": 8192, \"Last-Modified\": \"2026-11-18 11:06:40 GMT\", "
-                             "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
-                             to_hex(sha256(as_bytes("1"))) +
-                             "\" },\n"
-                             "{ \"Path\": \"odd \\\"name\\\" \xC3\xBC\\\\\", \"Size\": 3, \"Last-Modified\": \"2026-11-18 11:06:41 GMT\", "
-                             "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
-                             to_hex(sha256(as_bytes("2"))) +
-                             "\" }\n"
-                             "],\n"
-                             "\"WAL-Ranges\": [\n"
-                             "{ \"Timeline\": 3, \"Start-LSN\": \"0/5000028\", \"End-LSN\": \"1/128\" }\n"
-                             "],\n";
+    const std::string body =
+        "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n"
+        "\"Files\": [\n"
+        "{ \"Path\": \"base/5/1259\", \"Size\": 8192, \"Last-Modified\": \"2026-11-18 11:06:40 GMT\", "
+        "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
+        to_hex(sha256(as_bytes("1"))) +
+        "\" },\n"
+        "{ \"Path\": \"odd \\\"name\\\" \xC3\xBC\\\\\", \"Size\": 3, \"Last-Modified\": \"2026-11-18 11:06:41 GMT\", "
+        "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
+        to_hex(sha256(as_bytes("2"))) +
+        "\" }\n"
+        "],\n"
+        "\"WAL-Ranges\": [\n"
+        "{ \"Timeline\": 3, \"Start-LSN\": \"0/5000028\", \"End-LSN\": \"1/128\" }\n"
+        "],\n";
     EXPECT_EQ(text, body + "\"Manifest-Checksum\": \"" + to_hex(sha256(as_bytes(body))) + "\"}\n");
 }
 
@@ -55,7 +57,8 @@ TEST(FileManifest, SystemIdentifierIsInVersionTwoOnly) {
     manifest.version = 2;
     MemorySink sink;
     ASSERT_TRUE(write_file_manifest(manifest, sink).ok());
-    EXPECT_THAT(std::string(as_text(sink.bytes())), HasSubstr("Version\": 2,\n\"System-Identifier\": 7710922509866642591,\n"));
+    EXPECT_THAT(std::string(as_text(sink.bytes())),
+                HasSubstr("Version\": 2,\n\"System-Identifier\": 7710922509866642591,\n"));
 }
 
 TEST(Manifest, ReadsWhatItWrites) {

@@ -16,7 +16,8 @@ constexpr Lsn kBackupStart = 0x2000000;
 // Pages of a real server: the tar members of relations in the golden backup.
 std::map<std::string, Bytes> golden_relations() {
     auto repository = test::golden_repository();
-    auto source = repository->open_object(layout::parts_folder(test::kGoldenFull) + "part_003.tar.br", codec::Method::kBrotli, {});
+    auto source = repository->open_object(layout::parts_folder(test::kGoldenFull) + "part_003.tar.br",
+                                          codec::Method::kBrotli, {});
     EXPECT_TRUE(source.ok()) << source.status().to_string();
     auto tar = read_all(**source, 64 << 20);
     EXPECT_TRUE(tar.ok()) << tar.status().to_string();
@@ -26,8 +27,10 @@ std::map<std::string, Bytes> golden_relations() {
         const std::size_t size = std::stoull(std::string(header + 124, 11), nullptr, 8);
         const std::string name = header;
         at += 512;
-        if (size % kPageSize == 0 && size > 0 && name.starts_with("/base/") && name.find_first_not_of("0123456789", 8) == std::string::npos)
-            files[name] = Bytes(tar->begin() + static_cast<std::ptrdiff_t>(at), tar->begin() + static_cast<std::ptrdiff_t>(at + size));
+        if (size % kPageSize == 0 && size > 0 && name.starts_with("/base/") &&
+            name.find_first_not_of("0123456789", 8) == std::string::npos)
+            files[name] = Bytes(tar->begin() + static_cast<std::ptrdiff_t>(at),
+                                tar->begin() + static_cast<std::ptrdiff_t>(at + size));
         at += (size + 511) / 512 * 512;
     }
     return files;
@@ -39,7 +42,8 @@ TEST(PageChecksum, OfEveryGoldenPage) {
         for (std::uint32_t block = 0; block < content.size() / kPageSize; ++block) {
             const ByteView page = ByteView(content).subspan(block * kPageSize, kPageSize);
             if (load_le<std::uint16_t>(page.data() + 14) == 0) continue;
-            ASSERT_EQ(load_le<std::uint16_t>(page.data() + 8), page_checksum(page, block)) << name << " block " << block;
+            ASSERT_EQ(load_le<std::uint16_t>(page.data() + 8), page_checksum(page, block))
+                << name << " block " << block;
             ++pages;
         }
     EXPECT_GT(pages, 100U);

@@ -38,15 +38,35 @@ protected:
 // P14: what the server leaves out, and nothing else.
 TEST_F(Scan, FindsWhatTheServerBacksUp) {
     const auto entries = by_name(scan());
-    for (const char* name : {"/", "/PG_VERSION", "/base", "/base/5", "/base/5/16384", "/base/5/16384.1", "/base/5/16384_vm", "/base/5/16385",
-                             "/base/5/16400_init", "/global/1262", "/global/pg_filenode.map", "/postgresql.conf", "/backup_label.old",
-                             "/log/server.log", "/notes \xC3\xBC.txt", "/pg_notify", "/pg_replslot", "/pg_stat_tmp", "/pg_wal",
-                             "/pg_wal/archive_status", "/pg_tblspc", "/pg_tblspc/16386/PG_15_202209061/5/16390", "/custom.conf"})
+    for (const char* name : {"/",
+                             "/PG_VERSION",
+                             "/base",
+                             "/base/5",
+                             "/base/5/16384",
+                             "/base/5/16384.1",
+                             "/base/5/16384_vm",
+                             "/base/5/16385",
+                             "/base/5/16400_init",
+                             "/global/1262",
+                             "/global/pg_filenode.map",
+                             "/postgresql.conf",
+                             "/backup_label.old",
+                             "/log/server.log",
+                             "/notes \xC3\xBC.txt",
+                             "/pg_notify",
+                             "/pg_replslot",
+                             "/pg_stat_tmp",
+                             "/pg_wal",
+                             "/pg_wal/archive_status",
+                             "/pg_tblspc",
+                             "/pg_tblspc/16386/PG_15_202209061/5/16390",
+                             "/custom.conf"})
         EXPECT_TRUE(entries.contains(name)) << name;
-    for (const char* name : {"/global/pg_control", "/global/pg_internal.init", "/base/5/16400", "/base/5/16400_fsm", "/base/5/t3_16500",
-                             "/base/pgsql_tmp", "/pg_replslot/standby", "/pg_stat_tmp/global.stat", "/postgresql.auto.conf.tmp", "/postmaster.pid",
-                             "/backup_label", "/pg_wal/000000010000000000000005", "/pg_wal/summaries", "/pg_tblspc/16386",
-                             "/pg_tblspc/16386/PG_14_202107181"})
+    for (const char* name :
+         {"/global/pg_control", "/global/pg_internal.init", "/base/5/16400", "/base/5/16400_fsm", "/base/5/t3_16500",
+          "/base/pgsql_tmp", "/pg_replslot/standby", "/pg_stat_tmp/global.stat", "/postgresql.auto.conf.tmp",
+          "/postmaster.pid", "/backup_label", "/pg_wal/000000010000000000000005", "/pg_wal/summaries",
+          "/pg_tblspc/16386", "/pg_tblspc/16386/PG_14_202107181"})
         EXPECT_FALSE(entries.contains(name)) << name;
 }
 
@@ -71,9 +91,11 @@ TEST_F(Scan, SymbolicLinks) {
 
 TEST_F(Scan, TellsRelationsFromOtherFiles) {
     const auto entries = by_name(scan());
-    for (const char* name : {"/base/5/16384", "/base/5/16384.1", "/global/1262", "/pg_tblspc/16386/PG_15_202209061/5/16390"})
+    for (const char* name :
+         {"/base/5/16384", "/base/5/16384.1", "/global/1262", "/pg_tblspc/16386/PG_15_202209061/5/16390"})
         EXPECT_TRUE(entries.at(name).is_relation) << name;
-    for (const char* name : {"/base/5/PG_VERSION", "/global/pg_filenode.map", "/PG_VERSION"}) EXPECT_FALSE(entries.at(name).is_relation) << name;
+    for (const char* name : {"/base/5/PG_VERSION", "/global/pg_filenode.map", "/PG_VERSION"})
+        EXPECT_FALSE(entries.at(name).is_relation) << name;
 }
 
 TEST_F(Scan, SourcePathLeadsToTheFile) {
@@ -90,7 +112,8 @@ TEST_F(Scan, SpecialFilesAndNamesThatAreNotUtf8AreLeftOutWithAWarning) {
     const auto entries = by_name(scan());
     EXPECT_FALSE(entries.contains("/pipe"));
     EXPECT_FALSE(entries.contains("/bad\xFFname"));
-    EXPECT_THAT(logger_.warnings(), HasSubstr("special file \"" + cluster_.data("pipe") + "\" is left out of the backup"));
+    EXPECT_THAT(logger_.warnings(),
+                HasSubstr("special file \"" + cluster_.data("pipe") + "\" is left out of the backup"));
     EXPECT_THAT(logger_.warnings(), HasSubstr("its name is not valid UTF-8"));
 }
 
@@ -115,8 +138,10 @@ TEST_F(Scan, DroppedTablespaceIsNoError) {
 }
 
 TEST(Utf8, Validity) {
-    for (const char* text : {"", "abc", "\xC3\xBC", "\xE2\x82\xAC", "\xF0\x9F\x90\x98"}) EXPECT_TRUE(is_utf8(text)) << text;
-    for (const char* text : {"\xFF", "\xC3", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "a\x80"}) EXPECT_FALSE(is_utf8(text));
+    for (const char* text : {"", "abc", "\xC3\xBC", "\xE2\x82\xAC", "\xF0\x9F\x90\x98"})
+        EXPECT_TRUE(is_utf8(text)) << text;
+    for (const char* text : {"\xFF", "\xC3", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "a\x80"})
+        EXPECT_FALSE(is_utf8(text));
 }
 
 }  // namespace
