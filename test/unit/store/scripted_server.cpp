@@ -5,7 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <stdexcept>
 
@@ -37,15 +40,18 @@ bool Conversation::read_request(std::string& pending) {
 
 bool Conversation::read_body() {
     const std::size_t size = parse_number<std::size_t>(headers["content-length"]).value_or(0);
+    return read_part(size - std::min(size, body.size()));
+}
+
+bool Conversation::read_part(std::size_t size) {
     std::array<char, 65536> buffer{};
     while (pending_->size() < size) {
-        const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
+        const ssize_t n = ::recv(fd_, buffer.data(), std::min(buffer.size(), size - pending_->size()), 0);
         if (n <= 0) return false;
         pending_->append(buffer.data(), static_cast<std::size_t>(n));
     }
     body += pending_->substr(0, size);
     pending_->erase(0, size);
-    headers.erase("content-length");  // read once
     return true;
 }
 

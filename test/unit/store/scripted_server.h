@@ -26,7 +26,8 @@ public:
     std::string body;
 
     bool read_request(std::string& pending);
-    bool read_body();
+    bool read_body();                  // what is left of it
+    bool read_part(std::size_t size);  // so much more of it
     void send(const std::string& bytes);
     // A whole answer, after the whole request; "content-length" is added unless `headers` has it.
     void reply(int status, const std::string& content = {}, const std::string& extra_headers = {});
