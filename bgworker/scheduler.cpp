@@ -131,6 +131,7 @@ private:
     void start_backup();
     void launch(BackupReason reason, std::uint64_t request);
     void wake_archiver();
+    Status current_problem() const;
     void publish();
     void report(const Status& status);
     bool may_start_by_itself() const;
@@ -334,9 +335,18 @@ void Scheduler::report(const Status& status) {
     });
 }
 
+Status Scheduler::current_problem() const {
+    if (!schedule_problem_.ok()) return schedule_problem_;
+    if (!check_problem_.ok()) return check_problem_;
+    if (store_ == StoreState::kOn && !XLogArchivingActive())
+        return Status(Kind::kInvalid, "WAL is not archived, so no base backups are made",
+                      "Set archive_mode to \"on\" and restart the server.");
+    return {};
+}
+
 void Scheduler::publish() {
     const TimestampTz next = in_recovery_ ? 0 : schedule_.next(minute_now());
-    const Status& problem = !schedule_problem_.ok() ? schedule_problem_ : check_problem_;
+    const Status problem = current_problem();
     update_state([&](SharedState& state) {
         state.scheduler.next_run = next;
         state.scheduler.problem.set(problem);
