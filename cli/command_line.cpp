@@ -32,7 +32,8 @@ constexpr std::array kSettingOptions{
     SettingOption{"upload_concurrency", "--upload-concurrency", "N", "uploads at a time"},
     SettingOption{"download_concurrency", "--download-concurrency", "N", "downloads at a time"},
 };
-constexpr std::array<std::string_view, 4> kOtherValueOptions{"--env-dir", "--secret-dir", "--pgdata", "--log-level"};
+constexpr std::array<std::string_view, 5> kOtherValueOptions{"--env-dir", "--secret-dir", "--pgdata", "--log-level",
+                                                             "--config"};
 constexpr std::array<std::string_view, 2> kOtherFlags{"--quiet", "-q"};
 
 std::string lower_first(std::string text) {
@@ -47,6 +48,7 @@ struct CommandLine::Parser {
     CLI::App app;
     std::map<std::string, CLI::Option*> settings;
     std::string env_dir;
+    std::string foreign_configuration;
     CLI::Option* env_dir_option = nullptr;
 };
 
@@ -83,6 +85,8 @@ void CommandLine::add_global_options() {
         ->type_name("LEVEL")
         ->check(CLI::IsMember({"debug", "info", "notice", "warning", "error"}))
         ->group("Messages");
+    // WAL-G's configuration file: its value must not be taken for an argument.
+    if (as_walg_) app.add_option("--config", parser_->foreign_configuration)->group("");
     app.add_flag("-q,--quiet", global_.quiet, "errors only")->group("Messages");
 }
 
@@ -135,6 +139,7 @@ std::optional<int> CommandLine::parse() {
         return bad_usage(lower_first(error.what()));
     }
     if (parser_->env_dir_option->count() > 0) global_.env_dir = parser_->env_dir;
+    if (!parser_->foreign_configuration.empty()) std::cerr << "forge-backup: warning: option \"--config\" is ignored\n";
     for (const std::string& word : parser_->app.remaining())
         std::cerr << "forge-backup: warning: argument " << quoted(word) << " is not known and is ignored\n";
     return std::nullopt;

@@ -37,7 +37,7 @@ private:
     backup::Progress progress_;
     std::atomic<bool> working_{false};  // progress is of interest
     std::mutex name_mutex_;
-    std::string name_;  // of the backup, once it is known
+    std::string name_;                              // of the backup, once it is known
     std::unique_ptr<backup::BackupEngine> engine_;  // used by the job thread only, until that has ended
     JobThread jobs_;                                // after everything its jobs use
 };

@@ -63,6 +63,7 @@ public:
         restore::FetchOptions options;
         options.target_directory = directory_;
         options.tablespace_mapping = std::move(mapping).value();
+        for (const auto& [from, to] : options.tablespace_mapping) tablespaces_.push_back(to);
         options.concurrency = repository->settings().download_concurrency;
         if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options);
             !result.ok())
@@ -97,7 +98,8 @@ private:
         if (major_ == 0) return {};
         if (major_ < kOldestMajorVersion)
             return {Kind::kInvalid,
-                    "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) + ", which is too old",
+                    "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) +
+                        ", which is too old",
                     "Backups of PostgreSQL " + std::to_string(kOldestMajorVersion) + " and later can be restored."};
         if (!arguments_.bin_directory.empty()) {
             const int there = major_version_in(arguments_.bin_directory);
@@ -141,7 +143,8 @@ private:
         say("target: " + describe_target(plan.target) + (plan.target.inclusive ? "" : " (exclusive)"));
         say("backup: " + plan.backup.name + ", finished " + format_human(sentinel.finish_time) + ", " +
             format_size(sentinel.uncompressed_size));
-        say("WAL: " + std::to_string(plan.segments) + " segments, " + plan.first_segment + " to " + plan.last_segment);
+        say("WAL: " + std::to_string(plan.segments) + (plan.segments == 1 ? " segment, " : " segments, ") +
+            plan.first_segment + " to " + plan.last_segment);
         if (!plan.exact) session_.log().warning("the target cannot be reached: " + plan.inexact_reason);
         if (plan.reached_time) say("last transaction that will be there: " + format_human(*plan.reached_time));
     }
@@ -168,7 +171,9 @@ private:
         say("directory " + quoted(directory_) + " is ready to recover to " + describe_target(plan.target));
         if (::geteuid() == 0) {
             say("the files belong to root, and the server does not run as root: change their owner first");
-            std::printf("chown -R postgres: %s\n", shell_quoted(directory_).c_str());
+            std::string places = shell_quoted(directory_);
+            for (const std::string& place : tablespaces_) places += " " + shell_quoted(place);
+            std::printf("chown -R postgres: %s\n", places.c_str());
         }
         const std::string program =
             bin_directory_.empty() ? "pg_ctl" : shell_quoted(join_path(bin_directory_, "pg_ctl"));
@@ -181,6 +186,7 @@ private:
     const RestoreArguments& arguments_;
     Session session_;
     std::string directory_;
+    std::vector<std::string> tablespaces_;  // their new places
     int major_ = 0;
     std::string bin_directory_;
 };
