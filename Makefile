@@ -44,7 +44,6 @@ SHLIB_LINK = -lstdc++
 REGRESS = surface privileges arguments preload
 REGRESS_OPTS = --inputdir=test
 PROVE_TESTS = $(wildcard test/t/*.pl)
-PROVE_FLAGS = -I test/perl
 ifneq ($(shell id -u),0)
 ifneq ($(PROVE_TESTS),)
 TAP_TESTS = 1
@@ -57,6 +56,7 @@ EXTRA_CLEAN = build/pgxs build/cmake
 override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+PROVE_FLAGS += -I '$(CURDIR)/test/perl'
 
 ccache := $(shell command -v ccache)
 
