@@ -49,6 +49,11 @@ bool may_be_option(std::string_view setting) {
     return CommandLine::global_option_takes_value(option).value_or(false);
 }
 
+// What matters only for writing is left out of the commands of a restore.
+bool matters_for_reading(std::string_view setting) {
+    return !setting.starts_with("compression") && setting != "upload_concurrency";
+}
+
 std::string option_word(std::string_view setting, std::string_view value) {
     std::string word = "--" + std::string(setting);
     for (char& c : word)
@@ -243,7 +248,8 @@ std::vector<std::string> words_for_options(const GlobalOptions& options) {
 std::vector<std::string> words_for_inputs(const settings::Inputs& inputs) {
     std::vector<std::string> words;
     for (const auto& [name, value] : inputs.explicit_values)
-        if (!value.empty() && may_be_option(name)) words.push_back(option_word(name, portable_value(name, value)));
+        if (!value.empty() && may_be_option(name) && matters_for_reading(name))
+            words.push_back(option_word(name, portable_value(name, value)));
     if (!inputs.env_dir.empty() && inputs.env_dir != settings::kDefaultEnvDir)
         words.push_back(option_word("env_dir", absolute_path(inputs.env_dir)));
     if (!inputs.secret_dir.empty()) words.push_back(option_word("secret_dir", absolute_path(inputs.secret_dir)));
@@ -254,7 +260,9 @@ SettingWords words_for_same_settings(const GlobalOptions&, const LoadedSettings&
     SettingWords result;
     result.words = words_for_inputs(loaded.inputs);
     for (const settings::Settings::Origin& origin : loaded.settings.origins) {
-        if (!origin.source.starts_with("environment") || !may_be_option(origin.name) || origin.value.empty()) continue;
+        if (!origin.source.starts_with("environment") || !may_be_option(origin.name) ||
+            !matters_for_reading(origin.name) || origin.value.empty())
+            continue;
         if (origin.name == "encryption_key_files" || origin.value.find("(secret)") != std::string::npos) continue;
         result.words.push_back(option_word(origin.name, portable_value(origin.name, origin.value)));
     }

@@ -101,7 +101,7 @@ std::vector<std::string> words_for_options(const GlobalOptions& options);
 std::string own_path();
 std::string absolute_path(const std::string& path);
 
-// The words that make another call of this executable find the same storage: options given here, and what came from
+// The words that make another call of this executable read the same storage: options given here, and what came from
 // variables of this process's environment but is no secret. `needs_environment`: variables with secrets that cannot be
 // passed on, empty = none.
 struct SettingWords {
