@@ -144,8 +144,11 @@ Status TargetTree::make_symlinks() {
     for (const auto& [name, target] : symlinks_) {
         Cursor cursor;
         FORGE_TRY(open_parent(name, cursor));
-        if (::symlinkat(target.c_str(), cursor.fd.get(), base_name(name).c_str()) != 0)
-            return errno_status(errno, "could not create symbolic link", join_path(target_.path, name));
+        if (::symlinkat(target.c_str(), cursor.fd.get(), base_name(name).c_str()) == 0) continue;
+        if (errno == EEXIST)
+            return Status(Kind::kCorrupt,
+                          "symbolic link " + quoted(name) + " is in the backup, and something else under its name");
+        return errno_status(errno, "could not create symbolic link", join_path(target_.path, name));
     }
     return {};
 }

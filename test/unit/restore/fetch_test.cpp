@@ -7,6 +7,7 @@
 #include "core/backup/exclude.h"
 #include "core/backup/manifest.h"
 #include "core/backup/page_check.h"
+#include "core/backup/tar_writer.h"
 #include "test/unit/backup/fake_cluster.h"
 
 namespace forge::restore {
@@ -317,6 +318,167 @@ TEST_F(FetchTest, WrongKeyWritesNothing) {
     const Status status = fetch(cluster_.repository(other), kName);
     EXPECT_EQ(status.kind(), Kind::kCorrupt);
     EXPECT_FALSE(fs::exists(target_));
+}
+
+// A backup put together by hand, in the form of another program.
+class ForeignFetch : public ::testing::Test {
+protected:
+    ForeignFetch() {
+        fs::create_directory(directory_ / "store");
+        settings_ = test::test_settings(codec::Method::kNone, false);
+        repository_ = std::make_shared<repository::Repository>(test::local_store(directory_ / "store"), settings_);
+        layout::Sentinel sentinel;
+        sentinel.start_lsn = test::kStart;
+        sentinel.finish_lsn = test::kStart + 0x100;
+        sentinel.system_identifier = test::kGoldenSystem;
+        sentinel.files_metadata_disabled = true;
+        put(layout::sentinel_key(kName), layout::sentinel_json(sentinel));
+        put(layout::metadata_key(kName), layout::metadata_json(sentinel));
+        const Bytes control = test::golden_control_file();
+        control_ = as_text(control);
+        // As backups over the replication protocol have it: without the blocks at the end.
+        std::string tar = tar_of({{"/global/pg_control", control_, ""}});
+        put_part("pg_control.tar", tar.substr(0, tar.size() - 1024));
+    }
+    struct Member {
+        std::string name, content;
+        std::string link;  // target of a symbolic link
+    };
+    static std::string tar_of(const std::vector<Member>& members) {
+        MemorySink memory;
+        auto writer = backup::TarWriter::create(std::make_unique<ForwardSink>(memory));
+        EXPECT_TRUE(writer.ok());
+        for (const Member& member : members) {
+            backup::TarMember header;
+            header.name = member.name;
+            header.type =
+                member.name.ends_with('/') ? backup::TarMember::Type::kDirectory : backup::TarMember::Type::kFile;
+            if (!member.link.empty()) header.type = backup::TarMember::Type::kSymlink;
+            header.target = member.link;
+            header.size = member.content.size();
+            header.mode = header.type == backup::TarMember::Type::kDirectory ? 0700 : 0600;
+            EXPECT_TRUE((*writer)->begin(header).ok());
+            EXPECT_TRUE((*writer)->write(as_bytes(member.content)).ok());
+        }
+        EXPECT_TRUE((*writer)->finish().ok());
+        return std::string(as_text(memory.bytes()));
+    }
+    void put(const std::string& key, std::string_view content) {
+        EXPECT_TRUE(repository_->store().put(key, as_bytes(content), {}).ok());
+    }
+    void put_part(const std::string& name, const std::string& tar) { put(layout::parts_folder(kName) + name, tar); }
+    std::vector<Member> usual(std::vector<Member> more = {}) const {
+        std::vector<Member> members{
+            {"./", "", ""},           {"PG_VERSION", "15\n", ""},        {"base/5/", "", ""},
+            {"base/5/1259", "x", ""}, {"global/pg_control", "torn", ""}, {"backup_label", label(), ""}};
+        members.insert(members.end(), more.begin(), more.end());
+        return members;
+    }
+    static std::string label(const std::string& at = "0/5000028") {
+        return "START WAL LOCATION: " + at + " (file 000000010000000000000005)\n";
+    }
+    Status fetch() {
+        auto backup = repository_->find_backup(kName, {});
+        if (!backup.ok()) return backup.status();
+        FetchOptions options;
+        options.target_directory = directory_ / "restored";
+        options.sync = false;
+        FetchProgress progress;
+        return fetch_backup(*repository_, *backup, options, progress, cancel_, logger_);
+    }
+    void expect_corrupt(const std::string& text) {
+        const Status status = fetch();
+        EXPECT_EQ(status.kind(), Kind::kCorrupt) << status.to_string();
+        EXPECT_THAT(status.message(), HasSubstr(text));
+        EXPECT_FALSE(fs::exists(directory_ / "restored/global/pg_control"));
+    }
+
+    static constexpr const char* kName = "base_000000010000000000000005";
+    test::TestDirectory directory_;
+    settings::Settings settings_;
+    std::shared_ptr<repository::Repository> repository_;
+    std::string control_;
+    CancelToken cancel_;
+    test::CollectingLogger logger_;
+};
+
+// R8: names without slash, the label among the data, pg_control twice, no list of files.
+TEST_F(ForeignFetch, BackupOverTheReplicationProtocol) {
+    put_part("part_001.tar", tar_of(usual()));
+    const Status status = fetch();
+    ASSERT_TRUE(status.ok()) << status.to_string();
+    EXPECT_EQ(test::read_text(directory_ / "restored/base/5/1259"), "x");
+    EXPECT_EQ(test::read_text(directory_ / "restored/backup_label"), label());
+    EXPECT_EQ(test::read_text(directory_ / "restored/global/pg_control"), control_);
+    EXPECT_TRUE(fs::is_directory(directory_ / "restored/pg_wal/archive_status"));
+}
+
+TEST_F(ForeignFetch, NamesThatLeadOutAreRefused) {
+    for (const char* name : {"../evil", "/base/../../evil", "base/.."}) {
+        put_part("part_001.tar", tar_of(usual({{name, "x", ""}})));
+        expect_corrupt("leads out of the data directory");
+        EXPECT_FALSE(fs::exists(directory_ / "evil"));
+        fs::remove_all(directory_ / "restored");
+    }
+}
+
+TEST_F(ForeignFetch, NothingIsWrittenThroughASymbolicLink) {
+    fs::create_directory(directory_ / "outside");
+    put_part("part_001.tar", tar_of(usual({{"way", "", directory_ / "outside"}, {"way/evil", "x", ""}})));
+    expect_corrupt("symbolic link \"way\"");
+    EXPECT_TRUE(fs::is_empty(directory_ / "outside"));
+}
+
+TEST_F(ForeignFetch, NameThatComesTwiceIsRefused) {
+    put_part("part_001.tar", tar_of(usual()));
+    put_part("part_002.tar", tar_of({{"base/5/1259", "another", ""}}));
+    expect_corrupt("base/5/1259");
+}
+
+// W20: the label of another backup under this one's name.
+TEST_F(ForeignFetch, LabelOfAnotherStartPointIsRefused) {
+    auto members = usual();
+    members.back().content = label("0/9000028");
+    put_part("part_001.tar", tar_of(members));
+    expect_corrupt("the backup starts at 0/9000028, its sentinel says 0/5000028");
+}
+
+TEST_F(ForeignFetch, DataBehindTheEndOfATarIsRefused) {
+    put_part("part_001.tar", tar_of(usual()) + std::string(3000, '\0'));
+    EXPECT_TRUE(fetch().ok());
+    fs::remove_all(directory_ / "restored");
+    for (const std::size_t zeros : {0UL, 5000UL, 400'000UL}) {
+        put_part("part_001.tar", tar_of(usual()) + std::string(zeros, '\0') + "x");
+        expect_corrupt("there is data behind the end of the tar archive");
+        fs::remove_all(directory_ / "restored");
+    }
+}
+
+TEST_F(ForeignFetch, ControlFileOfAnotherClusterIsRefused) {
+    put_part("part_001.tar", tar_of(usual()));
+    layout::Sentinel sentinel;
+    sentinel.start_lsn = test::kStart;
+    sentinel.system_identifier = test::kGoldenSystem + 1;
+    sentinel.files_metadata_disabled = true;
+    put(layout::sentinel_key(kName), layout::sentinel_json(sentinel));
+    put(layout::metadata_key(kName), layout::metadata_json(sentinel));
+    expect_corrupt("is of the cluster with system identifier 7710922509866642591");
+}
+
+TEST_F(ForeignFetch, DamagedControlFileIsRefused) {
+    put_part("part_001.tar", tar_of(usual()));
+    std::string damaged = control_;
+    damaged[100] = static_cast<char>(damaged[100] ^ 1);
+    put_part("pg_control.tar", tar_of({{"/global/pg_control", damaged, ""}}));
+    expect_corrupt("pg_control does not match its checksum");
+}
+
+// Other programs store the link's own name as its target.
+TEST_F(ForeignFetch, SymbolicLinkWithoutTargetIsLeftOutAndSaid) {
+    put_part("part_001.tar", tar_of(usual({{"custom.conf", "", "custom.conf"}})));
+    ASSERT_TRUE(fetch().ok());
+    EXPECT_FALSE(fs::is_symlink(directory_ / "restored/custom.conf"));
+    EXPECT_THAT(logger_.warnings(), HasSubstr("symbolic link \"custom.conf\" is not restored"));
 }
 
 class GoldenFetch : public ::testing::Test {
