@@ -96,27 +96,13 @@ private:
     Status check_version(const restore::Plan& plan) {
         major_ = plan.backup.sentinel.pg_version / 10000;
         if (major_ == 0) return {};
+        const std::string what = "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_);
+        if (!arguments_.bin_directory.empty()) FORGE_TRY(check_programs(what));
         if (major_ < kOldestMajorVersion)
-            return {Kind::kInvalid,
-                    "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) +
-                        ", which is too old",
+            return {Kind::kInvalid, what + ", which is too old",
                     "Backups of PostgreSQL " + std::to_string(kOldestMajorVersion) + " and later can be restored."};
-        if (!arguments_.bin_directory.empty()) {
-            const int there = major_version_in(arguments_.bin_directory);
-            if (there == 0)
-                return {Kind::kInvalid,
-                        "directory " + quoted(arguments_.bin_directory) + " has no program \"postgres\"",
-                        "Give the directory with the server's programs."};
-            if (there != major_)
-                return {Kind::kInvalid,
-                        "backup " + quoted(plan.backup.name) + " is of PostgreSQL " + std::to_string(major_) +
-                            ", the programs in " + quoted(arguments_.bin_directory) + " are of " +
-                            std::to_string(there),
-                        "Use the programs of PostgreSQL " + std::to_string(major_) + "."};
-            bin_directory_ = arguments_.bin_directory;
-            return {};
-        }
         const std::string standard = "/usr/lib/postgresql/" + std::to_string(major_) + "/bin";
+        if (!bin_directory_.empty()) return {};
         if (path_exists(join_path(standard, "postgres")))
             bin_directory_ = standard;
         else
@@ -124,6 +110,19 @@ private:
         if (bin_directory_.empty())
             session_.log().warning("PostgreSQL " + std::to_string(major_) +
                                    ", which the backup is of, was not found on this machine");
+        return {};
+    }
+
+    Status check_programs(const std::string& what) {
+        const int there = major_version_in(arguments_.bin_directory);
+        if (there == 0)
+            return {Kind::kInvalid, "directory " + quoted(arguments_.bin_directory) + " has no program \"postgres\"",
+                    "Give the directory with the server's programs."};
+        if (there != major_)
+            return {Kind::kInvalid,
+                    what + ", the programs in " + quoted(arguments_.bin_directory) + " are of " + std::to_string(there),
+                    "Use the programs of PostgreSQL " + std::to_string(major_) + "."};
+        bin_directory_ = arguments_.bin_directory;
         return {};
     }
 
