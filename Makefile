@@ -70,13 +70,13 @@ all: executable
 install: install-executable
 uninstall: uninstall-executable
 
-# CMake knows what is out of date; unit tests are built where their library is there.
+# CMake knows what is out of date. The unit tests are configured where their library is there, and built by ./dev test.
 .PHONY: executable install-executable uninstall-executable bench
 executable:
 	@cmake -S . -B build/cmake $(if $(shell command -v ninja),-G Ninja) --log-level=WARNING \
 		-DFORGE_WERROR=$(FORGE_WERROR) $(if $(ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=$(ccache)) \
 		-DFORGE_TESTS=$(if $(shell pkg-config --exists gtest 2>/dev/null && echo yes),ON,OFF)
-	@cmake --build build/cmake $(if $(shell command -v ninja),-- --quiet)
+	@cmake --build build/cmake --target forge-backup $(if $(shell command -v ninja),-- --quiet)
 
 install-executable: executable
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
