@@ -30,6 +30,7 @@ public:
     ~ThreadedUploader() override;
     void request(const std::string& name, const std::string& path, Deadline deadline, Done done) override;
     void forget_request(const std::string& name) override;
+    void cancel() override { cancel_.cancel(); }
     Counters counters() const override;
 
 private:
