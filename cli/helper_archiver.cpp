@@ -84,8 +84,10 @@ void Archiver::follow_configuration() {
     generation_ = config_.generation();
     std::erase_if(retired_,
                   [](const std::future<void>& one) { return one.wait_for(seconds(0)) == std::future_status::ready; });
-    if (uploader_)
+    if (uploader_) {
+        uploader_->cancel();  // now: once the new one has stored a file, the server may recycle it
         retired_.push_back(std::async(std::launch::async, [old = std::move(uploader_)]() mutable { old.reset(); }));
+    }
     if (breaker_ && breaker_->state() != store::Breaker::State::kClosed)
         send_store_state(store::Breaker::State::kClosed, {});
     set_breaker(nullptr);

@@ -302,6 +302,8 @@ void HelperLink::stop(milliseconds grace) noexcept {
                 kill(pid_, SIGKILL);
                 killed = true;
             }
+            // DROP DATABASE waits for every process to absorb its barrier, this one as well (P11).
+            if (ProcSignalBarrierPending) (void)run_caught([] { call_server([] { ProcessProcSignalBarrier(); }); });
             pg_usleep(2000);
         }
     }
