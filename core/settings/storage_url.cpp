@@ -64,6 +64,23 @@ Result<StoragePlace> parse_directory(std::string_view path) {
     return place;
 }
 
+Result<StoragePlace> parse_place(std::string_view text) {
+    constexpr std::string_view kS3 = "s3://";
+    constexpr std::string_view kFile = "file://";
+    constexpr std::string_view kLocalhost = "localhost/";
+    if (has_control_characters(text)) return invalid("the storage has control characters in it", kStorageForms);
+    if (text.starts_with(kS3)) return parse_bucket(text.substr(kS3.size()));
+    if (text.starts_with(kFile)) {
+        text.remove_prefix(kFile.size());
+        if (text.starts_with(kLocalhost)) text.remove_prefix(kLocalhost.size() - 1);
+        return parse_directory(text);
+    }
+    if (text.find("://") != std::string_view::npos) {
+        return invalid("the storage is of a kind that is not known", kStorageForms);
+    }
+    return parse_directory(text);
+}
+
 // "host", "host:port", "[address]:port".
 bool is_host(std::string_view text) {
     std::string_view port;
@@ -89,20 +106,11 @@ std::string StoragePlace::url() const {
 }
 
 Result<StoragePlace> parse_storage(std::string_view text) {
-    constexpr std::string_view kS3 = "s3://";
-    constexpr std::string_view kFile = "file://";
-    constexpr std::string_view kLocalhost = "localhost/";
-    if (has_control_characters(text)) return invalid("the storage has control characters in it", kStorageForms);
-    if (text.starts_with(kS3)) return parse_bucket(text.substr(kS3.size()));
-    if (text.starts_with(kFile)) {
-        text.remove_prefix(kFile.size());
-        if (text.starts_with(kLocalhost)) text.remove_prefix(kLocalhost.size() - 1);
-        return parse_directory(text);
-    }
-    if (text.find("://") != std::string_view::npos) {
-        return invalid("the storage is of a kind that is not known", kStorageForms);
-    }
-    return parse_directory(text);
+    auto place = parse_place(text);
+    // The value goes into the message, unless it may hold what nobody should read.
+    const bool may_be_shown = text.find_first_of("@?") == std::string_view::npos && !has_control_characters(text);
+    if (place.ok() || !may_be_shown || text.empty()) return place;
+    return place.status().with_context(quoted(text));
 }
 
 Result<std::string> parse_endpoint(std::string_view text) {
