@@ -50,8 +50,9 @@ public:
 private:
     std::string full(const std::string& key) const { return prefix_ + key; }
     // What the store's answer adds to the name of the object.
-    static Status fail(const char* what, const std::string& key, Status status) {
-        return std::move(status).with_context("could not " + std::string(what) + " " + quoted(key));
+    // Names the key; a listing of everything has none, so it names the store.
+    Status fail(const char* what, const std::string& key, Status status) const {
+        return std::move(status).with_context("could not " + std::string(what) + " " + quoted(key.empty() ? url() : key));
     }
     Status head_by_range(const std::string& key, ObjectInfo& info, const CallContext& context);
     // Follows the pages of one listing; `page` gets keys relative to the store's prefix.
