@@ -44,19 +44,19 @@ Result<std::unique_ptr<TarWriter>> TarWriter::create(std::unique_ptr<Sink> sink)
     return writer;
 }
 
+// Freeing an open archive writes its end, which must not reach the sink of an unfinished one.
 TarWriter::~TarWriter() {
-    if (archive_ == nullptr) return;
-    // Freeing an open archive writes its end, which must not reach the sink of an unfinished one.
-    if (!closed_) archive_write_fail(archive_);
-    archive_write_free(archive_);
+    discard_ = true;
+    if (archive_ != nullptr) archive_write_free(archive_);
 }
 
-ssize_t TarWriter::pass_on(::archive* archive, void* self, const void* data, std::size_t size) {
+// Never fails towards the library, which would not free all it has after that: the writer itself looks at the sink's
+// error.
+ssize_t TarWriter::pass_on(::archive*, void* self, const void* data, std::size_t size) {
     auto* writer = static_cast<TarWriter*>(self);
-    writer->error_ = writer->sink_->write({static_cast<const std::uint8_t*>(data), size});
-    if (writer->error_.ok()) return static_cast<ssize_t>(size);
-    archive_set_error(archive, EIO, "the sink failed");
-    return -1;
+    if (!writer->discard_ && writer->error_.ok())
+        writer->error_ = writer->sink_->write({static_cast<const std::uint8_t*>(data), size});
+    return static_cast<ssize_t>(size);
 }
 
 Status TarWriter::failure(const std::string& what) {
@@ -84,18 +84,18 @@ Status TarWriter::begin(const TarMember& member) {
     const int code = archive_write_header(archive_, entry.get());
     if (code != ARCHIVE_OK && code != ARCHIVE_WARN)
         return failure("could not write the tar header of " + quoted(member.name));
-    return {};
+    return error_;
 }
 
 Status TarWriter::write(ByteView data) {
     const la_ssize_t written = archive_write_data(archive_, data.data(), data.size());
     if (written != static_cast<la_ssize_t>(data.size())) return failure("could not write a tar stream");
-    return {};
+    return error_;
 }
 
 Status TarWriter::finish() {
     if (archive_write_close(archive_) != ARCHIVE_OK) return failure("could not end a tar stream");
-    closed_ = true;
+    FORGE_TRY(error_);
     return sink_->finish();
 }
 

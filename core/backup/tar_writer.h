@@ -48,7 +48,7 @@ private:
     std::unique_ptr<Sink> sink_;
     ::archive* archive_ = nullptr;
     Status error_;  // of the sink
-    bool closed_ = false;
+    bool discard_ = false;
 };
 
 // Names of users and groups by number, as this host knows them; empty when it does not.
