@@ -506,7 +506,7 @@ Status Planner::too_late() {
         message += " is after the last archived transaction";
     }
     return Status(Kind::kInvalid, message + " " + text,
-                  "Choose an earlier target, the latest point, or the nearest one.");
+                  "Choose an earlier target; without a target, recovery goes to the end of the archived WAL.");
 }
 
 // The last transaction is looked for behind the newest backup first: on an idle cluster it may lie before it.
@@ -538,7 +538,7 @@ Result<std::string> Planner::window_text() {
     FORGE_ASSIGN(const Window window, reachable());
     if (!window.earliest) return std::string("(nothing can be restored)");
     const std::string earliest = quoted(format_postgres(*window.earliest));
-    if (!window.latest) return "(the archive can restore the end of the first backup, " + earliest + ")";
+    if (!window.latest) return "(no transaction is archived after the first backup, which ended at " + earliest + ")";
     return "(the archive can restore " + earliest + " to " + quoted(format_postgres(*window.latest)) + ")";
 }
 

@@ -18,8 +18,8 @@ struct Draft {
     void note(const std::string& name, const std::string& value, const std::optional<Found>& found);
 };
 
-// ", changed 3 h 2 min ago" for a value from a file, else empty.
-std::string age_of_file(const std::string& path);
+// ", changed 2026-11-22 09:17:34 UTC" for a value from a file, else empty.
+std::string change_of_file(const std::string& path);
 
 Status load_s3(Draft& draft);
 Status load_keys(Draft& draft);

@@ -43,7 +43,7 @@ void note_key(Draft& draft, const Found& found, const Key& key) {
     const std::string file = key.origin().starts_with('/') ? key.origin() : found.file;
     std::optional<Found> origin = found;
     if (!file.empty()) origin->source = "file " + file;
-    draft.note("encryption_key_files", "(secret) fingerprint " + key.fingerprint() + age_of_file(file), origin);
+    draft.note("encryption_key_files", "(secret) fingerprint " + key.fingerprint() + change_of_file(file), origin);
 }
 
 Status refuse_other_encryption(const Sources& sources) {

@@ -137,7 +137,7 @@ Result<store::S3Credentials> read_credentials(const Inputs& inputs) {
 }
 
 void note_secret(Draft& draft, const std::string& name, const std::optional<Found>& found) {
-    draft.note(name, found ? "(secret)" + age_of_file(found->file) : "", found);
+    draft.note(name, found ? "(secret)" + change_of_file(found->file) : "", found);
 }
 
 }  // namespace

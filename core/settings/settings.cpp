@@ -191,12 +191,11 @@ void Draft::note(const std::string& name, const std::string& value, const std::o
     settings.origins.push_back({name, value, found ? found->source : "default"});
 }
 
-std::string age_of_file(const std::string& path) {
+std::string change_of_file(const std::string& path) {
     if (path.empty()) return {};
     const auto info = stat_path(path);
     if (!info.ok()) return {};
-    const std::int64_t age = SystemClock().now().seconds() - info->st_mtim.tv_sec;
-    return ", changed " + format_duration(static_cast<double>(age)) + " ago";
+    return ", changed " + format_human(Instant::from_seconds(info->st_mtim.tv_sec));
 }
 
 std::string derive_s3_prefix(const std::map<std::string, std::string>& variables) {
