@@ -108,6 +108,13 @@ Status take_text(std::string_view text, std::string_view origin, SecretBuffer& k
     return {};
 }
 
+Status unknown_form(std::string_view path, std::size_t size) {
+    return Status(Kind::kInvalid,
+                  describe(path) + " has " + std::to_string(size) +
+                      " characters, and is neither 64 hex digits nor 44 characters of base64",
+                  "Correct the file. A passphrase of WAL-G has at most 32 characters: those after them never counted.");
+}
+
 }  // namespace
 
 struct Key::Secret {
@@ -159,6 +166,9 @@ Result<Key> Key::from_file(const std::string& path, std::optional<KeyTransform> 
         transform = looks_like_hex(text)      ? KeyTransform::kHex
                     : looks_like_base64(text) ? KeyTransform::kBase64
                                               : KeyTransform::kNone;
+        // A mistyped hex key must not become another key: of a longer text nobody knows which form it was meant to
+        // have.
+        if (*transform == KeyTransform::kNone && text.size() > kKeySize) return unknown_form(path, text.size());
     }
     return parse(text, *transform, path);
 }

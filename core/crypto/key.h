@@ -21,7 +21,7 @@ public:
     // file. `origin` names where it came from (a variable or file) for error messages.
     static Result<Key> parse(std::string_view text, KeyTransform transform, std::string_view origin);
     // Reads a key file: trims, and where `transform` is not given finds the form itself (64 hex digits, 44 base64
-    // characters, else as it is). kDenied when it cannot be read, kInvalid when it is no key.
+    // characters, or a text of 25 to 32 bytes as it is). kDenied when it cannot be read, kInvalid when it is no key.
     static Result<Key> from_file(const std::string& path, std::optional<KeyTransform> transform);
 
     const std::uint8_t* data() const;  // 32 bytes

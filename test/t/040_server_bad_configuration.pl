@@ -37,6 +37,7 @@ my @table = (
 	[ 'unknown compression', "compression = 'zip'", qr/zip/ ],
 	[ 'K1: missing key file', "encryption_key_files = '/nowhere/key'", qr{/nowhere/key} ],
 	[ 'R10: key of wrong length', "encryption_key_files = '$short'", qr/\Q$short\E/ ],
+	[ 'R10: key file with a mistyped key', "encryption_key_files = '$not_hex'", qr/\Q$not_hex\E.*64 hex digits/ ],
 	[ 'R10: key that is not hex', "encryption_key_files = ''\nforge_backup.env_dir = '$env'", qr/\Q$not_hex\E.*hex/ ],
 	[ 'missing CA file', "storage = 's3://bucket/x'\nforge_backup.s3_endpoint = 'https://127.0.0.1:1'\nforge_backup.s3_ca_file = '/nowhere/ca.pem'",
 		qr{/nowhere/ca\.pem|credentials|AWS_ACCESS_KEY_ID} ],

@@ -1,5 +1,6 @@
 #include "core/crypto/key.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,13 +123,17 @@ TEST_F(KeyFile, IsTrimmedAndItsFormIsFound) {
     EXPECT_EQ(loaded(std::string(kBase64) + "\n"), parsed(kBase64, KeyTransform::kBase64));
     EXPECT_EQ(loaded("short-passphrase-25-chars\n"), parsed("short-passphrase-25-chars", KeyTransform::kNone));
     EXPECT_EQ(loaded(std::string(kHex) + "\n", KeyTransform::kNone), parsed(kHex, KeyTransform::kNone));
-    // 63 digits are no hex key, and nobody said that they are meant as one.
-    EXPECT_EQ(loaded(kHex.substr(1)), parsed(kHex.substr(1), KeyTransform::kNone));
+    EXPECT_EQ(loaded(kHex.substr(1), KeyTransform::kNone), parsed(kHex.substr(1), KeyTransform::kNone));
 }
 
 TEST_F(KeyFile, ErrorsNameTheFile) {
     const std::string path = join_path(directory_, "key");
     EXPECT_EQ(loaded("too short"), "encryption key of \"" + path + "\" has 9 bytes, but at least 25 are needed");
+    // R10: a digit lost or mistyped must not make another key of it.
+    EXPECT_EQ(loaded(kHex.substr(1)), "encryption key of \"" + path +
+                                          "\" has 63 characters, and is neither 64 hex digits nor 44 "
+                                          "characters of base64");
+    EXPECT_THAT(loaded("g" + std::string(kHex.substr(1))), ::testing::HasSubstr("has 64 characters, and is neither"));
     EXPECT_EQ(loaded(std::string(5000, 'x')),
               "file \"" + path + "\" is larger than 4096 bytes: it holds no encryption key");
     EXPECT_EQ(loaded(""), "encryption key of \"" + path + "\" has 0 bytes, but at least 25 are needed");
