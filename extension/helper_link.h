@@ -2,8 +2,8 @@
 //
 // The helper is the executable forge-backup with the verb "helper"; it does all work with user data, keys and the
 // store, so that a crash, a hang or the out-of-memory killer there costs one retry here. Its output is untrusted input.
-// Every wait is on the process's latch and the socket, at most half a second at a time, and handles interrupts after each,
-// so that neither DROP DATABASE nor a shutdown waits for a store.
+// Every wait is on the process's latch and the socket, at most half a second at a time, and handles interrupts after
+// each, so that neither DROP DATABASE nor a shutdown waits for a store.
 //
 // Owned by one process, used from its main thread. Functions throw ServerError where an interrupt raises ERROR.
 #pragma once

@@ -67,16 +67,12 @@ std::uint32_t update_hardware(std::uint32_t crc, const std::uint8_t* at, std::si
     for (; size > 0; ++at, --size) crc = __crc32cb(crc, *at);
     return crc;
 }
-bool has_hardware() {
-    return true;
-}
+bool has_hardware() { return true; }
 #else
 std::uint32_t update_hardware(std::uint32_t crc, const std::uint8_t* at, std::size_t size) {
     return update_portable(crc, at, size);
 }
-bool has_hardware() {
-    return false;
-}
+bool has_hardware() { return false; }
 #endif
 
 }  // namespace

@@ -52,8 +52,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit);
 Status write_file_durably(const std::string& path, ByteView content, mode_t mode = 0600);
 
 Result<struct ::stat> stat_path(const std::string& path);  // follows symlinks
-bool path_exists(const std::string& path);                  // lstat succeeds
-bool is_directory(const std::string& path);                 // follows symlinks
+bool path_exists(const std::string& path);                 // lstat succeeds
+bool is_directory(const std::string& path);                // follows symlinks
 // mkdir -p with `mode` for what is created.
 Status make_directories(const std::string& path, mode_t mode = 0700);
 // Names in the directory without "." and "..", sorted bytewise.

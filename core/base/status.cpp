@@ -106,29 +106,18 @@ Status errno_status(int error, std::string_view what, std::string_view path) {
         case ELOOP:
         case ENAMETOOLONG:
         case EINVAL:
-        case ENOTEMPTY:
-            kind = Kind::kInvalid;
-            break;
+        case ENOTEMPTY: kind = Kind::kInvalid; break;
         case EACCES:
         case EPERM:
-        case EROFS:
-            kind = Kind::kDenied;
-            break;
-        case EEXIST:
-            kind = Kind::kAlreadyExists;
-            break;
+        case EROFS: kind = Kind::kDenied; break;
+        case EEXIST: kind = Kind::kAlreadyExists; break;
         case ENOSPC:
         case EDQUOT:
         case ENOMEM:
         case EMFILE:
-        case ENFILE:
-            kind = Kind::kExhausted;
-            break;
-        case ETIMEDOUT:
-            kind = Kind::kTimeout;
-            break;
-        default:
-            break;
+        case ENFILE: kind = Kind::kExhausted; break;
+        case ETIMEDOUT: kind = Kind::kTimeout; break;
+        default: break;
     }
     std::string text(what);
     text += " \"";

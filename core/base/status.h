@@ -95,9 +95,9 @@ Status errno_status(int error, std::string_view what, std::string_view path);
 template <typename T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : data_(std::move(value)) {}                 // NOLINT: implicit by design
-    Result(Status status) : data_(std::move(status)) {           // NOLINT: implicit by design
-        if (std::get<Status>(data_).ok()) std::abort();          // a Result without value must carry an error
+    Result(T value) : data_(std::move(value)) {}         // NOLINT: implicit by design
+    Result(Status status) : data_(std::move(status)) {   // NOLINT: implicit by design
+        if (std::get<Status>(data_).ok()) std::abort();  // a Result without value must carry an error
     }
     bool ok() const { return std::holds_alternative<T>(data_); }
     explicit operator bool() const { return ok(); }
@@ -121,14 +121,15 @@ private:
 
 // Return the error of a Status expression / assign the value of a Result expression or return its error. Macros
 // because nothing else in C++20 can return from the caller; they keep the error path of each function one line.
-#define FORGE_TRY(expression)                                      \
-    do {                                                           \
-        if (::forge::Status forge_status_ = (expression); !forge_status_.ok()) return forge_status_; \
+#define FORGE_TRY(expression)                                                                                          \
+    do {                                                                                                               \
+        if (::forge::Status forge_status_ = (expression); !forge_status_.ok()) return forge_status_;                   \
     } while (false)
 #define FORGE_CONCAT_(a, b) a##b
 #define FORGE_CONCAT(a, b) FORGE_CONCAT_(a, b)
-#define FORGE_ASSIGN(declaration, expression) FORGE_ASSIGN_(FORGE_CONCAT(forge_result_, __LINE__), declaration, expression)
-#define FORGE_ASSIGN_(temporary, declaration, expression)          \
-    auto temporary = (expression);                                 \
-    if (!temporary.ok()) return temporary.status();                \
+#define FORGE_ASSIGN(declaration, expression)                                                                          \
+    FORGE_ASSIGN_(FORGE_CONCAT(forge_result_, __LINE__), declaration, expression)
+#define FORGE_ASSIGN_(temporary, declaration, expression)                                                              \
+    auto temporary = (expression);                                                                                     \
+    if (!temporary.ok()) return temporary.status();                                                                    \
     declaration = std::move(temporary).value()

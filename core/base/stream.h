@@ -1,6 +1,6 @@
 // The two ends every pipeline is made of. Data is pushed into a Sink (file -> tar -> compress -> encrypt -> store) and
-// pulled out of a Source (store -> decrypt -> decompress -> untar). A filter is a Sink or Source that owns the next one,
-// so a whole chain is one object and ends with it.
+// pulled out of a Source (store -> decrypt -> decompress -> untar). A filter is a Sink or Source that owns the next
+// one, so a whole chain is one object and ends with it.
 //
 // Not thread-safe: one thread at a time uses a chain.
 #pragma once

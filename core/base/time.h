@@ -1,5 +1,5 @@
-// Wall-clock instants as nanoseconds since 1970-01-01 UTC (range 1678-2261), and their texts. Never used to measure spans: see
-// Deadline for that.
+// Wall-clock instants as nanoseconds since 1970-01-01 UTC (range 1678-2261), and their texts. Never used to measure
+// spans: see Deadline for that.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ public:
     Instant now() const override;
 };
 
-// RFC 3339 in UTC ("2026-11-22T09:17:34.365927Z"), fraction of up to `digits` (0, 6 or 9), trailing zeros dropped as WAL-G does.
+// RFC 3339 in UTC ("2026-11-22T09:17:34.365927Z"), fraction of up to `digits` (0, 6 or 9), trailing zeros dropped as
+// WAL-G does.
 std::string format_rfc3339(Instant at, int digits = 6);
 // "2026-11-22 09:17:34.365927+00", what PostgreSQL prints and reads; microseconds, trailing zeros dropped.
 std::string format_postgres(Instant at);

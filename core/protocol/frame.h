@@ -1,31 +1,43 @@
-// Frames between the server side and the helper, over a socket pair. Either side treats the other's bytes as untrusted: bounded length, version byte, no
-// pointers. Header: u32 length of the rest (little-endian), u8 protocol version, u8 type. Body: fields, each u16 tag, u32 length, bytes; unknown tags are ignored,
-// a repeated tag makes a list. Knows neither sockets nor the server: bytes in, frames out.
+// Frames between the server side and the helper, over a socket pair. Either side treats the other's bytes as untrusted:
+// bounded length, version byte, no pointers. Header: u32 length of the rest (little-endian), u8 protocol version, u8
+// type. Body: fields, each u16 tag, u32 length, bytes; unknown tags are ignored, a repeated tag makes a list. Knows
+// neither sockets nor the server: bytes in, frames out.
 //
-// The conversation. The server side always starts with kHello and kConfigure; the helper answers kWelcome and kConfigured.
-//   kHello      kVersion (of the software), kRole, kDataDirectory (absolute), kSegmentSize (bytes), kSystemIdentifier, kServerVersion
-//   kWelcome    kVersion, kPid. Another version than its own makes the server side drop the helper.
-//   kConfigure  kEpoch, kSetting* "name=value" (setting names without prefix; empty value = not set; secrets are never sent, only names of files)
-//   kConfigured kEpoch, kState "on" | "off" | "error", kStorage (shown URL), with "error" kKind, kMessage, kHint; kSetting* "name<TAB>value<TAB>source"
-//               Also sent unasked when a file the settings come from changed and the result is another one.
-//   kLog        kLevel "debug" | "info" | "notice" | "warning", kMessage: at any time
-// Role "archiver" (one long-lived helper of the archiver process):
-//   kArchive    kName, kPath, kEpoch, kTimeoutMs  ->  kArchived kName, kEpoch, kState, kKind ("ok" or an error kind), kMessage, kHint.
-//               With state "off" the answer is "ok" at once and nothing is stored. Asking again for a name joins its running job.
-//   kForget     kName: the server side stopped waiting; the job may go on
-//   kStoreState kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none), kKind, kMessage: on each change
-// Role "backup" (one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded, exit):
-//   kBackupBegin kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds), kPermanent, kUserData,
-//                kVerifyChecksums  ->  kProgress* at most 4 a second, then kBackupCopied kName, or kFailed
-//   kWalExists  kName  ->  kDone kState "yes" | "no", or kFailed
-//   kBackupStop kFinishLsn, kLabel, kTablespaceMap  ->  kProgress*, then kDone kName, kUncompressed, kCompressed, kParts, kFiles,
-//               kCorruptPages, kCorruptFile*, or kFailed
-// Role "query" (one helper for one question of a backend or the scheduler, any number of requests one after the other):
-//   kList       ->  kRow* with the columns of backup_list(), kDone
-//   kPlan       kTargetType "latest" | "immediate" | "time" | "lsn" | "xid" | "name", kTargetValue (as text), kTargetTimeline, kBackup, kInclusive,
-//               kAllowNearest  ->  kRow* name, value, kDone
-//   kCheck      ->  kRow* check, level, detail, hint, kDone
-// A row has one kValue or kNull field a column, in order. Instants in rows are texts as format_postgres() makes them. kFailed: kKind, kMessage, kHint.
+// The conversation. The server side starts with kHello and kConfigure; the helper answers kWelcome and kConfigured.
+//
+// kHello        kVersion (of the software), kRole, kDataDirectory (absolute), kSegmentSize (bytes), kSystemIdentifier,
+//               kServerVersion
+// kWelcome      kVersion, kPid. With another version than its own the server side drops the helper.
+// kConfigure    kEpoch, kSetting* "name=value": names without prefix, empty value = not set; a secret is never sent,
+//               only the name of a file
+// kConfigured   kEpoch, kState "on" | "off" | "error", kStorage (shown URL), kSetting* "name<TAB>value<TAB>source",
+//               with "error" kKind, kMessage, kHint. Sent unasked as well when a file the settings come from changed.
+// kLog          kLevel "debug" | "info" | "notice" | "warning", kMessage: at any time
+// kFailed       kKind, kMessage, kHint: instead of any other answer
+//
+// Role "archiver", one long-lived helper of the archiver process:
+// kArchive      kName, kPath, kEpoch, kTimeoutMs. Asking again for a name joins its running job.
+// kArchived     kName, kEpoch, kState, kKind ("ok" or an error kind), kMessage, kHint. With state "off" the answer is
+//               "ok" at once and nothing is stored.
+// kForget       kName: the server side stopped waiting; the job may go on
+// kStoreState   kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none),
+//               kKind, kMessage: on each change
+//
+// Role "backup", one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded:
+// kBackupBegin  kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds since
+//               1970), kPermanent, kUserData, kVerifyChecksums
+//               -> kProgress (at most 4 a second, with kName), then kBackupCopied kName
+// kWalExists    kName -> kDone kState "yes" | "no"
+// kBackupStop   kFinishLsn, kLabel, kTablespaceMap
+//               -> kProgress, then kDone kName, kUncompressed, kCompressed, kParts, kFiles, kCorruptPages,
+//               kCorruptFile*
+//
+// Role "query", one helper for questions of a backend or the scheduler, one after the other:
+// kList         -> kRow with the columns of backup_list(), then kDone
+// kPlan         kTargetType "latest" | "immediate" | "time" | "lsn" | "xid" | "name", kTargetValue (as text),
+//               kTargetTimeline, kBackup, kInclusive, kAllowNearest -> kRow name, value, then kDone
+// kCheck        -> kRow check, level, detail, hint, then kDone
+// A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
 #include <cstdint>
@@ -53,10 +65,11 @@ enum class FrameType : std::uint8_t {
     kWalExists = 10,   // name -> kDone or kFailed(not found)
     kPing = 11,
     // helper -> server
-    kWelcome = 64,     // version, pid
-    kConfigured = 65,  // epoch, state (off | on | error), storage, message, hint, kind, setting rows "name\tvalue\tsource"
-    kArchived = 66,    // name, epoch, kind (ok or error), message, hint
-    kProgress = 67,    // bytes_total, bytes_done, bytes_stored, files_total, files_done, tablespaces_done
+    kWelcome = 64,  // version, pid
+    kConfigured =
+        65,  // epoch, state (off | on | error), storage, message, hint, kind, setting rows "name\tvalue\tsource"
+    kArchived = 66,  // name, epoch, kind (ok or error), message, hint
+    kProgress = 67,  // bytes_total, bytes_done, bytes_stored, files_total, files_done, tablespaces_done
     kBackupCopied = 68,
     kDone = 69,        // end of a request; backup: name, sizes
     kFailed = 70,      // kind, message, hint
@@ -66,15 +79,66 @@ enum class FrameType : std::uint8_t {
 };
 
 enum class Tag : std::uint16_t {
-    kVersion = 1, kRole, kDataDirectory, kSegmentSize, kSystemIdentifier, kServerVersion, kEpoch, kSetting, kName, kPath, kTimeoutMs, kKind, kMessage, kHint,
-    kStorage, kState, kPid, kValue, kNull, kLevel, kBytesTotal, kBytesDone, kBytesStored, kFilesTotal, kFilesDone, kTablespacesDone, kTimeline, kStartLsn,
-    kFinishLsn, kFromStandby, kTablespace, kStartTime, kPermanent, kUserData, kVerifyChecksums, kLabel, kTablespaceMap, kParts, kFiles, kCorruptPages,
-    kCorruptFile, kTargetType, kTargetValue, kTargetTimeline, kBackup, kInclusive, kFailures, kNextTry, kUncompressed, kCompressed, kAllowNearest, kCounter,
+    kVersion = 1,
+    kRole,
+    kDataDirectory,
+    kSegmentSize,
+    kSystemIdentifier,
+    kServerVersion,
+    kEpoch,
+    kSetting,
+    kName,
+    kPath,
+    kTimeoutMs,
+    kKind,
+    kMessage,
+    kHint,
+    kStorage,
+    kState,
+    kPid,
+    kValue,
+    kNull,
+    kLevel,
+    kBytesTotal,
+    kBytesDone,
+    kBytesStored,
+    kFilesTotal,
+    kFilesDone,
+    kTablespacesDone,
+    kTimeline,
+    kStartLsn,
+    kFinishLsn,
+    kFromStandby,
+    kTablespace,
+    kStartTime,
+    kPermanent,
+    kUserData,
+    kVerifyChecksums,
+    kLabel,
+    kTablespaceMap,
+    kParts,
+    kFiles,
+    kCorruptPages,
+    kCorruptFile,
+    kTargetType,
+    kTargetValue,
+    kTargetTimeline,
+    kBackup,
+    kInclusive,
+    kFailures,
+    kNextTry,
+    kUncompressed,
+    kCompressed,
+    kAllowNearest,
+    kCounter,
 };
 
 struct Frame {
     FrameType type{};
-    struct Field { Tag tag; std::string value; };
+    struct Field {
+        Tag tag;
+        std::string value;
+    };
     std::vector<Field> fields;
 
     explicit Frame(FrameType t = FrameType::kPing) : type(t) {}

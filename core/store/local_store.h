@@ -1,5 +1,5 @@
-// A directory as a store. Objects are files; written as "<name>.tmp.<time>-<hex>", fsynced, renamed, directory fsynced, as WAL-G does
-// (walg-format 1.1), so both may use one directory at once. Listings skip temporary names.
+// A directory as a store. Objects are files; written as "<name>.tmp.<time>-<hex>", fsynced, renamed, directory fsynced,
+// as WAL-G does (walg-format 1.1), so both may use one directory at once. Listings skip temporary names.
 #pragma once
 
 #include <memory>

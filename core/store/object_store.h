@@ -1,12 +1,13 @@
-// The store: a flat map from keys to immutable objects, in a directory or an S3 bucket. Keys are relative to the prefix the store
-// was opened with ("wal_005/000000010000000000000001.zst"), never start with "/" and never contain ".." or empty parts.
+// The store: a flat map from keys to immutable objects, in a directory or an S3 bucket. Keys are relative to the prefix
+// the store was opened with ("wal_005/000000010000000000000001.zst"), never start with "/" and never contain ".." or
+// empty parts.
 //
 // Thread-safe: any number of threads may use one store; Sources and Sinks it returns belong to one thread each.
 // Every call ends within the deadlines of its CallContext, and soon after cancellation.
 //
-// Errors: kNotFound only if the store itself said that the object does not exist (for S3: code NoSuchKey; a missing bucket is
-// kInvalid with store code NoSuchBucket); kDenied for credentials and permissions; the retryable kinds after retries were used up.
-// Messages name the key, and end with the store's code and request id where there are any.
+// Errors: kNotFound only if the store itself said that the object does not exist (for S3: code NoSuchKey; a missing
+// bucket is kInvalid with store code NoSuchBucket); kDenied for credentials and permissions; the retryable kinds after
+// retries were used up. Messages name the key, and end with the store's code and request id where there are any.
 #pragma once
 
 #include <functional>
@@ -36,14 +37,15 @@ struct ByteRange {
 
 // How long a call may take and who may stop it. The token outlives the call and every stream it returned.
 struct CallContext {
-    Deadline deadline = Deadline::never();   // whole call, retries included; for streams: until the last byte
+    Deadline deadline = Deadline::never();  // whole call, retries included; for streams: until the last byte
     const CancelToken* cancel = nullptr;
-    int max_attempts = 5;                    // of each request
+    int max_attempts = 5;  // of each request
 };
 
 // What callers may expect of a store, found out by asking it, never by its name.
 struct StoreFeatures {
-    bool conditional_put = false;  // honours "only if absent" itself; otherwise put_if_absent looks first (a race remains)
+    bool conditional_put =
+        false;  // honours "only if absent" itself; otherwise put_if_absent looks first (a race remains)
 };
 
 enum class PutOutcome { kStored, kAlreadyThere };
@@ -57,8 +59,8 @@ public:
     virtual StoreFeatures features() = 0;
 
     virtual Result<ObjectInfo> head(const std::string& key, const CallContext& context) = 0;
-    // The object's bytes, all or a range. The Source verifies that as many bytes came as were announced (kCorrupt when the store
-    // keeps sending less; broken connections are resumed by range).
+    // The object's bytes, all or a range. The Source verifies that as many bytes came as were announced (kCorrupt when
+    // the store keeps sending less; broken connections are resumed by range).
     virtual Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<ByteRange> range,
                                                 const CallContext& context) = 0;
     // One durable object from memory, replacing what is there. Checked by digest on the way (Content-MD5 for S3).
@@ -68,7 +70,8 @@ public:
     // A durable object of unknown size, streamed (S3: multipart with growing parts once it exceeds one part). Visible
     // after finish() only; destroyed without it, everything sent is removed (upload aborted).
     virtual Result<std::unique_ptr<Sink>> create(const std::string& key, const CallContext& context) = 0;
-    // Every object whose key starts with `prefix`, in bytewise key order, page by page through `visit`; false from `visit` ends the listing.
+    // Every object whose key starts with `prefix`, in bytewise key order, page by page through `visit`; false from
+    // `visit` ends the listing.
     virtual Status list(const std::string& prefix, const std::function<bool(const ObjectInfo&)>& visit,
                         const CallContext& context) = 0;
     // Like list(), starting after `start_after` (a full key).
@@ -82,7 +85,8 @@ public:
     virtual Result<Folder> list_folder(const std::string& prefix, const CallContext& context) = 0;
     // Missing objects are success.
     virtual Status remove(const std::vector<std::string>& keys, const CallContext& context) = 0;
-    // Removes what interrupted writers left behind (multipart uploads, temporary files) below `prefix`, older than `age`. Returns how many.
+    // Removes what interrupted writers left behind (multipart uploads, temporary files) below `prefix`, older than
+    // `age`. Returns how many.
     virtual Result<int> remove_leftovers(const std::string& prefix, seconds age, const CallContext& context) = 0;
 };
 

@@ -33,8 +33,9 @@ public:
     virtual void request(const std::string& name, const std::string& path, Deadline deadline, Done done) = 0;
     // The server gave up waiting for `name`: its job may go on, its result is remembered.
     virtual void forget_request(const std::string& name) = 0;
-    // Stops reading files at once, before the destructor waits for what is under way: from here on no file is read on. For
-    // an uploader whose settings are no longer in force: its files may be recycled as soon as another one has stored them.
+    // Stops reading files at once, before the destructor waits for what is under way: from here on no file is read on.
+    // For an uploader whose settings are no longer in force: its files may be recycled as soon as another one has
+    // stored them.
     virtual void cancel() = 0;
     struct Counters {
         std::uint64_t files = 0, bytes_read = 0, bytes_stored = 0, ahead_hits = 0, failures = 0;

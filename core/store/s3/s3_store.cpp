@@ -52,7 +52,8 @@ private:
     // What the store's answer adds to the name of the object.
     // Names the key; a listing of everything has none, so it names the store.
     Status fail(const char* what, const std::string& key, Status status) const {
-        return std::move(status).with_context("could not " + std::string(what) + " " + quoted(key.empty() ? url() : key));
+        return std::move(status).with_context("could not " + std::string(what) + " " +
+                                              quoted(key.empty() ? url() : key));
     }
     Status head_by_range(const std::string& key, ObjectInfo& info, const CallContext& context);
     // Follows the pages of one listing; `page` gets keys relative to the store's prefix.

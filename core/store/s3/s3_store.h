@@ -18,25 +18,26 @@ struct S3Credentials {
 
 struct S3Options {
     std::string bucket;
-    std::string prefix;          // no leading or trailing slash; may be empty
-    std::string endpoint;        // "https://host[:port]"; empty = AWS of the region
+    std::string prefix;    // no leading or trailing slash; may be empty
+    std::string endpoint;  // "https://host[:port]"; empty = AWS of the region
     std::string region = "us-east-1";
     bool path_style = false;
-    std::string ca_file;         // PEM bundle; empty = the system's
-    std::string storage_class;   // x-amz-storage-class, empty = not sent
+    std::string ca_file;                 // PEM bundle; empty = the system's
+    std::string storage_class;           // x-amz-storage-class, empty = not sent
     std::string server_side_encryption;  // "AES256" or "aws:kms"; empty = not sent
     std::string kms_key_id;
     // Asked again before every retry after a denial, so that rotated credentials are picked up without a restart.
     std::function<Result<S3Credentials>()> credentials;
     std::shared_ptr<RateLimiter> network_limit;  // null = none
-    std::uint64_t part_size = 8 << 20;   // first part size of a multipart upload; grows so that 10000 parts suffice for 5 TiB
+    std::uint64_t part_size =
+        8 << 20;  // first part size of a multipart upload; grows so that 10000 parts suffice for 5 TiB
     milliseconds connect_timeout{3000};
     milliseconds first_byte_timeout{15000};
-    milliseconds stall_timeout{20000};   // no byte in either direction for that long
-    milliseconds retry_first_delay{200};     // backoff doubles from here, with full jitter
+    milliseconds stall_timeout{20000};    // no byte in either direction for that long
+    milliseconds retry_first_delay{200};  // backoff doubles from here, with full jitter
     milliseconds retry_max_delay{10000};
-    int connections = 16;                // idle ones kept at most
-    std::string proxy;                   // "http://host:port"; empty = none, whatever the environment says
+    int connections = 16;  // idle ones kept at most
+    std::string proxy;     // "http://host:port"; empty = none, whatever the environment says
 };
 
 // No network happens here. kInvalid where the options cannot work (bad endpoint URL, empty bucket).
