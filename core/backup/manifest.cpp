@@ -14,6 +14,7 @@ using nlohmann::json;
 constexpr std::string_view kFileName = "forge_manifest.json";
 constexpr int kVersion = 1;
 constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
+constexpr std::string_view kDigestMember = ",\"sha256\":\"";  // the last member of the document, over all before it
 
 // Text of a JSON string with its quotes.
 std::string json_text(std::string_view text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
@@ -44,8 +45,9 @@ private:
 
 std::string file_line(const ManifestFile& file) {
     return "{ \"Path\": " + json_text(file.path) + ", \"Size\": " + std::to_string(file.size) +
-           ", \"Last-Modified\": \"" + manifest_time(file.mtime_seconds) +
-           "\", \"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" + to_hex(file.sha256) + "\" }";
+           ", \"Last-Modified\": \"" + manifest_time(file.mtime_seconds) + "\"" +
+           (file.sha256 ? ", \"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" + to_hex(*file.sha256) + "\"" : "") +
+           " }";
 }
 
 Status write_body(const FileManifest& manifest, Sink& sink) {
@@ -63,6 +65,24 @@ Status write_body(const FileManifest& manifest, Sink& sink) {
                             format_lsn(manifest.start_lsn) + "\", \"End-LSN\": \"" + format_lsn(manifest.finish_lsn) +
                             "\" }\n],\n"));
     return {};
+}
+
+Status write_names(std::string_view member, const std::vector<std::string>& names, Sink& sink) {
+    FORGE_TRY(put(sink, ",\"" + std::string(member) + "\":["));
+    for (std::size_t i = 0; i < names.size(); ++i) FORGE_TRY(put(sink, (i > 0 ? "," : "") + json_text(names[i])));
+    return put(sink, "]");
+}
+
+Status write_parts(const std::vector<ManifestPart>& parts, Sink& sink) {
+    FORGE_TRY(put(sink, ",\"parts\":["));
+    bool first = true;
+    for (const ManifestPart& part : parts) {
+        FORGE_TRY(put(sink, std::string(first ? "" : ",") + "{\"name\":" + json_text(part.name) +
+                                ",\"stored_size\":" + std::to_string(part.stored_size) + ",\"plain_size\":" +
+                                std::to_string(part.plain_size) + ",\"sha256\":\"" + to_hex(part.sha256) + "\"}"));
+        first = false;
+    }
+    return put(sink, "]");
 }
 
 Result<Digest> parse_digest(const std::string& text) {
@@ -107,7 +127,9 @@ Result<FileManifest> parse_file_manifest(const std::string& text) {
                          return time;
                      }()));
         file.mtime_seconds = modified.seconds();
-        FORGE_ASSIGN(file.sha256, parse_digest(member.at("Checksum").get<std::string>()));
+        if (member.contains("Checksum")) {
+            FORGE_ASSIGN(file.sha256, parse_digest(member.at("Checksum").get<std::string>()));
+        }
         manifest.files.push_back(std::move(file));
     }
     const json& range = document.at("WAL-Ranges").at(0);
@@ -117,13 +139,31 @@ Result<FileManifest> parse_file_manifest(const std::string& text) {
     return manifest;
 }
 
+// The digest covers everything before its own member.
+Status check_document(std::string_view text) {
+    const std::size_t at = text.rfind(kDigestMember);
+    if (at == std::string_view::npos ||
+        text.substr(at) != std::string(kDigestMember) + to_hex(sha256(as_bytes(text.substr(0, at)))) + "\"}")
+        return Status(Kind::kCorrupt, "the manifest does not match its digest");
+    return {};
+}
+
 Result<Manifest> parse_document(std::string_view text) {
+    FORGE_TRY(check_document(text));
     const json document = json::parse(text);
     if (const int version = document.at("version").get<int>(); version != kVersion)
         return Status(Kind::kInvalid, "the manifest has version " + std::to_string(version),
                       "Restore with a forge_backup at least as new as the one that made the backup.");
     Manifest manifest;
     manifest.backup = document.at("backup").get<std::string>();
+    FORGE_ASSIGN(manifest.sentinel_sha256, parse_digest(document.at("sentinel_sha256").get<std::string>()));
+    if (document.contains("parent")) {
+        const json& parent = document.at("parent");
+        manifest.parent = parent.at("backup").get<std::string>();
+        FORGE_ASSIGN(manifest.parent_sentinel_sha256, parse_digest(parent.at("sentinel_sha256").get<std::string>()));
+        manifest.incremented = document.at("incremented").get<std::vector<std::string>>();
+        manifest.skipped = document.at("skipped").get<std::vector<std::string>>();
+    }
     for (const json& member : document.at("parts")) {
         ManifestPart part;
         part.name = member.at("name").get<std::string>();
@@ -138,12 +178,15 @@ Result<Manifest> parse_document(std::string_view text) {
 
 }  // namespace
 
-std::string manifest_key(std::string_view backup_name, codec::Method method) {
-    std::string key(layout::kBackupsFolder);
-    key.append(backup_name).append("/").append(kFileName);
+std::string manifest_file_name(codec::Method method) {
+    std::string name(kFileName);
     const std::string_view extension = codec::extension(method);
-    if (!extension.empty()) key.append(".").append(extension);
-    return key;
+    if (!extension.empty()) name.append(".").append(extension);
+    return name;
+}
+
+std::string manifest_key(std::string_view backup_name, codec::Method method) {
+    return std::string(layout::kBackupsFolder).append(backup_name).append("/") + manifest_file_name(method);
 }
 
 std::optional<codec::Method> manifest_method(std::string_view file_name) {
@@ -160,19 +203,22 @@ Status write_file_manifest(const FileManifest& manifest, Sink& sink) {
 }
 
 Status write_manifest(const Manifest& manifest, Sink& sink) {
-    FORGE_TRY(put(sink, "{\"version\":" + std::to_string(kVersion) + ",\"backup\":" + json_text(manifest.backup) +
-                            ",\"parts\":["));
-    bool first = true;
-    for (const ManifestPart& part : manifest.parts) {
-        FORGE_TRY(put(sink, std::string(first ? "" : ",") + "{\"name\":" + json_text(part.name) +
-                                ",\"stored_size\":" + std::to_string(part.stored_size) + ",\"plain_size\":" +
-                                std::to_string(part.plain_size) + ",\"sha256\":\"" + to_hex(part.sha256) + "\"}"));
-        first = false;
+    StreamDigest digest;
+    DigestSink body(std::make_unique<ForwardSink>(sink), digest);
+    FORGE_TRY(put(body, "{\"version\":" + std::to_string(kVersion) + ",\"backup\":" + json_text(manifest.backup) +
+                            ",\"sentinel_sha256\":\"" + to_hex(manifest.sentinel_sha256) + "\""));
+    if (!manifest.parent.empty()) {
+        FORGE_TRY(put(body, ",\"parent\":{\"backup\":" + json_text(manifest.parent) + ",\"sentinel_sha256\":\"" +
+                                to_hex(manifest.parent_sentinel_sha256) + "\"}"));
+        FORGE_TRY(write_names("incremented", manifest.incremented, body));
+        FORGE_TRY(write_names("skipped", manifest.skipped, body));
     }
-    FORGE_TRY(put(sink, "],\"backup_manifest\":\""));
-    JsonStringSink text(sink);
+    FORGE_TRY(write_parts(manifest.parts, body));
+    FORGE_TRY(put(body, ",\"backup_manifest\":\""));
+    JsonStringSink text(body);
     FORGE_TRY(write_file_manifest(manifest.files, text));
-    return put(sink, "\"}");
+    FORGE_TRY(put(body, "\""));
+    return put(sink, std::string(kDigestMember) + to_hex(digest.hash.finish()) + "\"}");
 }
 
 Result<Manifest> parse_manifest(std::string_view text) {

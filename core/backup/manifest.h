@@ -2,6 +2,7 @@
 // files in the form that the server's pg_verifybackup accepts (backup_manifest). Compressed and encrypted like a part.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ struct ManifestFile {
     std::string path;  // relative to the data directory, without leading slash
     std::uint64_t size = 0;
     std::int64_t mtime_seconds = 0;
-    Digest sha256{};
+    // Nothing: known only when the file was put together, from increments or from a parent that has no digest of it.
+    std::optional<Digest> sha256;
 };
 struct ManifestPart {
     std::string name;  // "part_001.tar.zst"
@@ -35,19 +37,29 @@ struct FileManifest {
 };
 struct Manifest {
     std::string backup;
+    // Of the sentinel object, byte for byte: the two belong together, and so do the parts.
+    Digest sentinel_sha256{};
+    // Of a delta backup; empty and zero otherwise.
+    std::string parent;
+    Digest parent_sentinel_sha256{};
     std::vector<ManifestPart> parts;
-    FileManifest files;
+    FileManifest files;  // every file of the data directory at the time of this backup, wherever its content is stored
+    // Paths of files in `files`, sorted: with an increment in the parts of this backup, and with nothing in them.
+    std::vector<std::string> incremented, skipped;
 };
 
 // "basebackups_005/<name>/forge_manifest.json" + extension.
 std::string manifest_key(std::string_view backup_name, codec::Method method);
+// Its last component, which the sentinel names.
+std::string manifest_file_name(codec::Method method);
 // Method of an object in the backup's folder by its file name; nothing when it is no manifest.
 std::optional<codec::Method> manifest_method(std::string_view file_name);
 
 // Both stream what they write and do not finish the sink.
 Status write_file_manifest(const FileManifest& manifest, Sink& sink);
 Status write_manifest(const Manifest& manifest, Sink& sink);
-// kCorrupt for anything that is not what write_manifest() writes; unknown members are ignored.
+// kCorrupt for anything that is not what write_manifest() writes (a digest at its end covers all of it); unknown
+// members are ignored. kInvalid for a version this program does not know.
 Result<Manifest> parse_manifest(std::string_view json);
 
 }  // namespace forge::backup

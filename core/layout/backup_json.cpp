@@ -126,6 +126,7 @@ constexpr std::array kSentinelFields{
     Field{"hostname", [](const JsonValue& v, Sentinel& s) { return v.read(s.hostname); }},
     Field{"datadir", [](const JsonValue& v, Sentinel& s) { return v.read(s.data_dir); }},
     Field{"ispermanent", [](const JsonValue& v, Sentinel& s) { return v.read(s.is_permanent); }},
+    Field{"forgemanifest", [](const JsonValue& v, Sentinel& s) { return v.read(s.manifest); }},
 };
 
 constexpr std::array kMetadataFields{
@@ -243,6 +244,7 @@ std::string sentinel_json(const Sentinel& s) {
     writer.raw("ChkpNum", "null").raw("Version", std::to_string(s.version));
     writer.time("StartTime", s.start_time).time("FinishTime", s.finish_time).text("DateFmt", kDateFormat);
     writer.text("Hostname", s.hostname).text("DataDir", s.data_dir).boolean("IsPermanent", s.is_permanent);
+    if (!s.manifest.empty()) writer.text("ForgeManifest", s.manifest);
     return writer.finish();
 }
 
@@ -275,9 +277,24 @@ Result<Sentinel> parse_metadata(std::string_view json) {
 
 Status apply_metadata(std::string_view json, Sentinel& sentinel) {
     FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "metadata"));
-    Sentinel updated = sentinel;
-    FORGE_TRY(read_fields(kMetadataFields, object, updated));
-    sentinel = std::move(updated);
+    Sentinel said;
+    said.is_permanent = sentinel.is_permanent;
+    FORGE_TRY(read_fields(kMetadataFields, object, said));
+    const auto fill = [](auto& open, const auto& value) {
+        if (open == std::remove_cvref_t<decltype(open)>{}) open = value;
+    };
+    sentinel.is_permanent = said.is_permanent;
+    fill(sentinel.start_time, said.start_time);
+    fill(sentinel.finish_time, said.finish_time);
+    fill(sentinel.hostname, said.hostname);
+    fill(sentinel.data_dir, said.data_dir);
+    fill(sentinel.pg_version, said.pg_version);
+    fill(sentinel.start_lsn, said.start_lsn);
+    fill(sentinel.finish_lsn, said.finish_lsn);
+    fill(sentinel.system_identifier, said.system_identifier);
+    fill(sentinel.uncompressed_size, said.uncompressed_size);
+    fill(sentinel.compressed_size, said.compressed_size);
+    fill(sentinel.user_data, said.user_data);
     return {};
 }
 

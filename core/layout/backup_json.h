@@ -44,6 +44,9 @@ struct Sentinel {
     std::string hostname;
     std::string data_dir;
     bool is_permanent = false;
+    // File name of the manifest that a backup of ours has beside its parts ("forge_manifest.json.zst"); empty for a
+    // backup of another program. Other programs ignore the member.
+    std::string manifest;
     bool is_delta() const { return !delta_from.empty(); }
 };
 std::string sentinel_json(const Sentinel& sentinel);  // key order and form of WAL-G
@@ -52,7 +55,8 @@ Result<Sentinel> parse_sentinel(std::string_view json);
 // metadata.json, walg-format 2.4: the same values as the sentinel's.
 std::string metadata_json(const Sentinel& sentinel);
 Result<Sentinel> parse_metadata(std::string_view json);  // fills what metadata.json has
-// Lays the members that metadata.json has over `sentinel`, which stays as it was on failure.
+// metadata.json says whether the backup is permanent now; for the rest it only fills what the sentinel leaves open,
+// since the sentinel is never rewritten. `sentinel` stays as it was on failure.
 Status apply_metadata(std::string_view json, Sentinel& sentinel);
 
 // walg-format 2.5.

@@ -1,8 +1,7 @@
-// What a backup consists of, by its own records, compared with what the store holds: known before the first byte is
-// written anywhere.
+// What a backup and the backups it builds on consist of, by their own records, compared with what the store holds:
+// known before the first byte is written anywhere.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,31 +18,56 @@ struct Part {
     std::string key;
     codec::Method method = codec::Method::kNone;
     std::uint64_t stored_size = 0;
-    const backup::ManifestPart* record = nullptr;  // of our manifest
+    const backup::ManifestPart* record = nullptr;       // of our manifest
+    const std::vector<std::string>* members = nullptr;  // by TarFileSets: tar names; null = not known
 };
 
-struct ExpectedFile {
+// Where the content of a file is.
+enum class FileKind : std::uint8_t {
+    kWhole,      // in the parts of this backup
+    kIncrement,  // the pages that changed since the parent are in the parts of this backup
+    kSkipped,    // unchanged since the parent: nothing is in the parts of this backup
+};
+struct ListedFile {
+    FileKind kind = FileKind::kWhole;
+    // Of the whole file as it is in this backup, wherever its content is stored; what is not known is nothing.
     std::optional<std::uint64_t> size;
     std::optional<backup::Digest> sha256;
-    std::atomic<bool> seen{false};
 };
 
 struct BackupContents {
+    std::string name;
+    layout::Sentinel sentinel;
+    backup::Digest sentinel_sha256{};
     std::optional<backup::Manifest> manifest;  // of a backup of ours
+    layout::FilesMetadata metadata;            // of another program's backup, where it has a list
     std::vector<Part> data_parts;              // the largest first
     std::optional<Part> control_part, label_part;
-    // By name relative to the data directory, "" for itself. Of ours: every file. Of others: files, directories and
-    // links, without pg_control and what is in the label part; empty when the backup has no such list.
-    std::unordered_map<std::string, ExpectedFile> files;
+    // The list of files is there. Without it (FilesMetadataDisabled) nobody can say what is missing.
+    bool listed = true;
+    // By name relative to the data directory (relative_name()), "" for itself. Of ours: every file. Of others: files,
+    // directories and links, without pg_control and what is in the label part.
+    std::unordered_map<std::string, ListedFile> files;
 };
 
 // "base/5/1259" of "/base/5/1259", "base/5/1259/" and "./base/5/1259"; kCorrupt for a name that leads elsewhere.
 Result<std::string> relative_name(const std::string& name);
 
-// kCorrupt names the part that is missing, has the wrong size or does not belong to the backup. The contents keep
-// pointers into themselves.
+struct ExamineOptions {
+    // Accept a full backup of another program whose list of files is gone: what is missing in it goes unnoticed.
+    bool allow_unlisted = false;
+};
+// One backup by itself. kCorrupt names the object that is missing, has the wrong size or does not belong to the backup.
+// The contents keep pointers into themselves.
 Result<std::unique_ptr<BackupContents>> examine_backup(repository::Repository& repository,
                                                        const repository::BackupEntry& backup,
-                                                       const store::CallContext& context, Logger& logger);
+                                                       const ExamineOptions& options, const store::CallContext& context,
+                                                       Logger& logger);
+// The backup, its parent, and so on to the full backup; each fits the one before. kCorrupt: a parent is gone or is not
+// the backup that the child was made from.
+Result<std::vector<std::unique_ptr<BackupContents>>> examine_chain(repository::Repository& repository,
+                                                                   const repository::BackupEntry& backup,
+                                                                   const ExamineOptions& options,
+                                                                   const store::CallContext& context, Logger& logger);
 
 }  // namespace forge::restore
