@@ -103,9 +103,9 @@ private:
     Status copy_control_file();
     Status write_part(const std::string& file_name, const std::vector<SmallFile>& files);
     Status write_label(const BackupStop& stop);
-    Status write_manifest_object(const BackupStop& stop);
+    Status write_manifest_object(const BackupStop& stop, std::string_view sentinel);
     Status write_metadata(const layout::Sentinel& sentinel);
-    Status write_sentinel(const layout::Sentinel& sentinel);
+    Status write_sentinel(const std::string& json);
     layout::Sentinel make_sentinel(const BackupStop& stop) const;
     layout::FilesMetadata make_files_metadata() const;
     BackupReport make_report(const layout::Sentinel& sentinel) const;
@@ -263,9 +263,11 @@ Status Engine::write_label(const BackupStop& stop) {
                                                          {std::string(kLabelMember), stop.backup_label, now}});
 }
 
-Status Engine::write_manifest_object(const BackupStop& stop) {
+// `sentinel`: the text of the sentinel object that will follow; the two are bound together.
+Status Engine::write_manifest_object(const BackupStop& stop, std::string_view sentinel) {
     Manifest manifest;
     manifest.backup = name_;
+    manifest.sentinel_sha256 = sha256(as_bytes(sentinel));
     manifest.parts = parts_;
     manifest.files.timeline = start_.timeline;
     manifest.files.start_lsn = start_.start_lsn;
@@ -276,8 +278,7 @@ Status Engine::write_manifest_object(const BackupStop& stop) {
         if (member.is_file)
             manifest.files.files.push_back({member.name.substr(1), member.size, member.mtime.seconds(), member.sha256});
     manifest.files.files.insert(manifest.files.files.end(), extra_files_.begin(), extra_files_.end());
-    std::uint64_t stored = 0;
-    FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call(), &stored));
+    FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
     FORGE_TRY(write_manifest(manifest, *sink));
     return sink->finish();
 }
@@ -299,6 +300,7 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     sentinel.hostname = host_name();
     sentinel.data_dir = start_.data_directory;
     sentinel.is_permanent = start_.permanent;
+    sentinel.manifest = manifest_file_name(method_);
     return sentinel;
 }
 
@@ -342,8 +344,7 @@ Status Engine::write_metadata(const layout::Sentinel& sentinel) {
 }
 
 // From here on the backup exists. When the answer got lost, what is there now tells whether we wrote it.
-Status Engine::write_sentinel(const layout::Sentinel& sentinel) {
-    const std::string json = layout::sentinel_json(sentinel);
+Status Engine::write_sentinel(const std::string& json) {
     const std::string key = layout::sentinel_key(name_);
     store::ObjectStore& store = repository_->store();
     sentinel_attempted_ = true;
@@ -361,10 +362,11 @@ Status Engine::write_sentinel(const layout::Sentinel& sentinel) {
 Result<BackupReport> Engine::finish(const BackupStop& stop) {
     if (!copied_ || ended_) return Status(Kind::kInternal, "the files of the backup were not copied");
     FORGE_TRY(write_label(stop));
-    FORGE_TRY(write_manifest_object(stop));
     const layout::Sentinel sentinel = make_sentinel(stop);
+    const std::string json = layout::sentinel_json(sentinel);
+    FORGE_TRY(write_manifest_object(stop, json));
     FORGE_TRY(write_metadata(sentinel));
-    FORGE_TRY(write_sentinel(sentinel));
+    FORGE_TRY(write_sentinel(json));
     ended_ = true;
     return make_report(sentinel);
 }

@@ -153,6 +153,18 @@ TEST_F(Engine, ManifestHoldsEveryPartAndFile) {
         EXPECT_NE(find_file(found, name), nullptr) << name;
 }
 
+// The sentinel names the manifest, and the manifest knows the sentinel byte for byte.
+TEST_F(Engine, SentinelAndManifestAreBoundTogether) {
+    ASSERT_TRUE(make().ok());
+    const std::string key = "basebackups_005/" + std::string(kName) + "_backup_stop_sentinel.json";
+    EXPECT_EQ(document(key)["ForgeManifest"], "forge_manifest.json.zst");
+    const Manifest found = manifest();
+    EXPECT_EQ(found.sentinel_sha256, sha256(as_bytes(test::read_text(path(key)))));
+    EXPECT_THAT(found.parent, IsEmpty());
+    EXPECT_THAT(found.skipped, IsEmpty());
+    EXPECT_THAT(found.incremented, IsEmpty());
+}
+
 TEST_F(Engine, ProgressEndsComplete) {
     ASSERT_TRUE(make().ok());
     EXPECT_EQ(progress_.files_done, progress_.files_total);
@@ -307,7 +319,8 @@ protected:
         const ManifestFile* file = find_file(found, "base/5/16999");
         ASSERT_NE(file, nullptr);
         EXPECT_EQ(file->size, content.size());
-        digest_ = file->sha256;
+        ASSERT_TRUE(file->sha256);
+        digest_ = *file->sha256;
     }
     Digest digest_{};
 };

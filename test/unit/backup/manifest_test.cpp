@@ -12,6 +12,7 @@ using ::testing::HasSubstr;
 Manifest sample() {
     Manifest manifest;
     manifest.backup = "base_000000010000000000000005";
+    manifest.sentinel_sha256 = sha256(as_bytes("{}"));
     manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))},
                       {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
     manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, sha256(as_bytes("1"))},
@@ -19,6 +20,17 @@ Manifest sample() {
     manifest.files.timeline = 3;
     manifest.files.start_lsn = 0x5000028;
     manifest.files.finish_lsn = 0x100000128;
+    return manifest;
+}
+
+Manifest delta_sample() {
+    Manifest manifest = sample();
+    manifest.backup = "base_000000010000000000000007_D_000000010000000000000005";
+    manifest.parent = "base_000000010000000000000005";
+    manifest.parent_sentinel_sha256 = sha256(as_bytes("parent"));
+    manifest.incremented = {"base/5/1259"};
+    manifest.skipped = {"odd \"name\" \xC3\xBC\\"};
+    manifest.files.files.front().sha256.reset();
     return manifest;
 }
 
@@ -80,25 +92,50 @@ TEST(Manifest, ReadsWhatItWrites) {
     EXPECT_EQ(text_of(*after), text_of(before));
 }
 
-TEST(Manifest, EveryCutAndEveryChangeOfTheFileListIsCorrupt) {
-    const std::string text = text_of(sample());
-    for (std::size_t size = 0; size < text.size(); size += 17)
-        EXPECT_EQ(parse_manifest(text.substr(0, size)).status().kind(), Kind::kCorrupt) << size;
-    std::string changed = text;
-    changed.replace(changed.find("8192"), 4, "8193");
-    EXPECT_EQ(parse_manifest(changed).status().kind(), Kind::kCorrupt);
+TEST(Manifest, ReadsTheManifestOfADelta) {
+    const Manifest before = delta_sample();
+    auto after = parse_manifest(text_of(before));
+    ASSERT_TRUE(after.ok()) << after.status().to_string();
+    EXPECT_EQ(after->parent, before.parent);
+    EXPECT_EQ(after->parent_sentinel_sha256, before.parent_sentinel_sha256);
+    EXPECT_EQ(after->sentinel_sha256, before.sentinel_sha256);
+    EXPECT_EQ(after->incremented, before.incremented);
+    EXPECT_EQ(after->skipped, before.skipped);
+    EXPECT_FALSE(after->files.files[0].sha256);
+    EXPECT_EQ(after->files.files[1].sha256, before.files.files[1].sha256);
+    EXPECT_EQ(text_of(*after), text_of(before));
+}
+
+TEST(Manifest, EveryCutAndEveryChangedByteIsCorrupt) {
+    const std::string text = text_of(delta_sample());
+    for (std::size_t size = 0; size < text.size(); ++size)
+        ASSERT_EQ(parse_manifest(text.substr(0, size)).status().kind(), Kind::kCorrupt) << size;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::string changed = text;
+        changed[i] = static_cast<char>(changed[i] ^ 1);
+        ASSERT_EQ(parse_manifest(changed).status().kind(), Kind::kCorrupt) << "byte " << i << ": " << text[i];
+    }
+    EXPECT_EQ(parse_manifest(text + "\n").status().kind(), Kind::kCorrupt);
     EXPECT_EQ(parse_manifest("[]").status().kind(), Kind::kCorrupt);
     EXPECT_EQ(parse_manifest("{\"version\":\"1\"}").status().kind(), Kind::kCorrupt);
 }
 
+// The document as a later version would write it: changed, with the right digest.
+std::string signed_again(std::string text, const std::string& from, const std::string& to) {
+    text.replace(text.find(from), from.size(), to);
+    const std::string member = ",\"sha256\":\"";
+    text.resize(text.rfind(member));
+    return text + member + to_hex(sha256(as_bytes(text))) + "\"}";
+}
+
 // H11
 TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
-    std::string text = text_of(sample());
-    EXPECT_TRUE(parse_manifest(text.substr(0, text.size() - 1) + ",\"new\":1}").ok());
-    text.replace(text.find("\"version\":1"), 11, "\"version\":2");
-    const Status status = parse_manifest(text).status();
+    const std::string text = text_of(sample());
+    EXPECT_TRUE(parse_manifest(signed_again(text, ",\"parts\"", ",\"new\":1,\"parts\"")).ok());
+    const Status status = parse_manifest(signed_again(text, "\"version\":1", "\"version\":2")).status();
     EXPECT_EQ(status.kind(), Kind::kInvalid);
     EXPECT_THAT(status.hint(), HasSubstr("at least as new"));
+    EXPECT_EQ(parse_manifest(signed_again(text, to_hex(sha256(as_bytes("{}"))), "12")).status().kind(), Kind::kCorrupt);
 }
 
 TEST(Manifest, KeysAndTheirMethods) {
