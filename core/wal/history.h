@@ -1,22 +1,12 @@
-// Timeline history files ("00000003.history"): which timeline branched off which, and where.
+// Timeline history files under the names that the code around WAL uses.
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <vector>
-
-#include "core/base/lsn.h"
-#include "core/base/status.h"
+#include "core/layout/history.h"
 
 namespace forge::wal {
 
-struct HistoryEntry {
-    Timeline timeline = 0;  // an ancestor
-    Lsn switch_point = 0;   // where it ended
-    std::string reason;
-};
-// Oldest ancestor first. Comments and blank lines ignored; anything else malformed is kCorrupt.
-Result<std::vector<HistoryEntry>> parse_history(std::string_view text);
-std::string history_name(Timeline timeline);  // "00000002.history"
+using layout::history_name;
+using layout::HistoryEntry;
+using layout::parse_history;
 
 }  // namespace forge::wal

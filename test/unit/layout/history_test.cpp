@@ -1,8 +1,8 @@
-#include "core/wal/history.h"
+#include "core/layout/history.h"
 
 #include <gtest/gtest.h>
 
-namespace forge::wal {
+namespace forge::layout {
 namespace {
 
 TEST(History, ReadsAncestorsOldestFirst) {
@@ -41,4 +41,4 @@ TEST(History, NamesAreUpperCaseHex) {
 }
 
 }  // namespace
-}  // namespace forge::wal
+}  // namespace forge::layout

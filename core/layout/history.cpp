@@ -1,11 +1,11 @@
-#include "core/wal/history.h"
+#include "core/layout/history.h"
 
 #include <array>
 #include <cstdio>
 
 #include "core/base/text.h"
 
-namespace forge::wal {
+namespace forge::layout {
 
 namespace {
 
@@ -55,4 +55,4 @@ std::string history_name(Timeline timeline) {
     return name.data();
 }
 
-}  // namespace forge::wal
+}  // namespace forge::layout
