@@ -9,6 +9,9 @@
 
 namespace forge::cli {
 
+inline constexpr std::string_view kAllowUnlistedHelp =
+    "accept a full backup of another program whose list of files is lost";
+
 // Fetches and says at the end how much came in which time.
 Status fetch_with_progress(const CommandLine& line, Session& session, repository::Repository& repository,
                            const repository::BackupEntry& backup, const restore::FetchOptions& options);

@@ -23,6 +23,7 @@ struct RestoreArguments {
     std::string action = "promote";
     std::string bin_directory;
     std::vector<std::string> mapping_words;
+    bool allow_unlisted = false;
 };
 
 // Major version of the server programs in a directory, by what `postgres --version` prints; 0 = there are none.
@@ -46,7 +47,7 @@ public:
         : line_(line), arguments_(arguments), session_(line) {}
 
     int run() {
-        const auto target = arguments_.target.parse();
+        auto target = arguments_.target.parse();
         if (!target.ok()) return usage(target.status());
         auto mapping = parse_tablespace_mapping(arguments_.mapping_words);
         if (!mapping.ok()) return usage(mapping.status());
@@ -55,6 +56,9 @@ public:
         if (const Status empty = check_directory(); !empty.ok()) return session_.fail(empty);
         const auto repository = session_.open();
         if (!repository) return kExitFailure;
+        // A newer backup may have been made since the restore that is taken up began.
+        if (const auto unfinished = restore::unfinished_backup(directory_); unfinished && target->backup.empty())
+            target->backup = *unfinished;
         auto plan =
             restore::make_plan(*repository, *target, arguments_.target.nearest, session_.context(), session_.log());
         if (!plan.ok()) return session_.fail(plan.status());
@@ -65,10 +69,13 @@ public:
         options.tablespace_mapping = std::move(mapping).value();
         for (const auto& [from, to] : options.tablespace_mapping) tablespaces_.push_back(to);
         options.concurrency = repository->settings().download_concurrency;
+        options.allow_unlisted = arguments_.allow_unlisted;
+        options.before_startable = [&](const std::string&, const backup::ControlFile& control) {
+            return write_settings(*plan, control);
+        };
         if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options);
             !result.ok())
             return session_.fail(result);
-        if (const Status result = write_settings(*plan); !result.ok()) return session_.fail(result);
         advise(*plan);
         return kExitOk;
     }
@@ -85,7 +92,7 @@ private:
         if (!is_directory(directory_))
             return {Kind::kInvalid, quoted(directory_) + " is not a directory", "Choose another --target-dir."};
         FORGE_ASSIGN(const std::vector<std::string> names, list_directory(directory_));
-        if (names.empty()) return {};
+        if (names.empty() || restore::unfinished_backup(directory_)) return {};
         const bool running = path_exists(join_path(directory_, "postmaster.pid"));
         return {Kind::kInvalid,
                 "directory " + quoted(directory_) + " is not empty" +
@@ -148,7 +155,7 @@ private:
         if (plan.reached_time) say("last transaction that will be there: " + format_human(*plan.reached_time));
     }
 
-    Status write_settings(const restore::Plan& plan) {
+    Status write_settings(const restore::Plan& plan, const backup::ControlFile& control) {
         const SettingWords words = words_for_same_settings(line_.global(), session_.loaded());
         CommandParts parts;
         parts.executable = own_path();
@@ -156,7 +163,7 @@ private:
         restore::RecoveryOptions options;
         options.restore_command = restore_command_text(parts);
         options.target_action = arguments_.action;
-        FORGE_TRY(restore::write_recovery_settings(directory_, plan, options, session_.log()));
+        FORGE_TRY(restore::write_recovery_settings(directory_, control, plan, options, session_.log()));
         if (!words.needs_environment.empty()) {
             std::string names;
             for (const std::string& name : words.needs_environment) names += (names.empty() ? "" : ", ") + name;
@@ -194,7 +201,8 @@ private:
 
 int run_restore(CommandLine& line) {
     RestoreArguments arguments;
-    line.option("--target-dir", arguments.directory, "new data directory: absent or empty (required)", "DIR");
+    line.option("--target-dir", arguments.directory,
+                "new data directory: absent, empty, or with an unfinished restore (required)", "DIR");
     arguments.target.add_to(line);
     line.choice("--target-action", arguments.action, {"pause", "promote", "shutdown"},
                 "what the server does at the target (default: promote)");
@@ -202,12 +210,14 @@ int run_restore(CommandLine& line) {
                   "new place of a tablespace: OID=NEWDIR or OLDDIR=NEWDIR", "OLD=NEW");
     line.option("--pg-bindir", arguments.bin_directory,
                 "programs of the server that is to run there; their version is checked", "DIR");
+    line.flag("--allow-unlisted", arguments.allow_unlisted, std::string(kAllowUnlistedHelp));
     line.more_help("Chooses the newest backup that leads to the target, fetches it, writes recovery.signal and the "
                    "settings for recovery into\n"
                    "postgresql.auto.conf, and prints how to start the server. The server then fetches the WAL it needs "
                    "with wal-fetch.\n"
-                   "Without a target it recovers to the end of the archived WAL. A restore that fails leaves a "
-                   "directory that cannot be started.\n\n"
+                   "Without a target it recovers to the end of the archived WAL. A restore that fails or is "
+                   "killed leaves a directory that cannot\n"
+                   "be started; the same command, given again, goes on there.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup restore --target-dir /srv/pg/restored \\\n"
                    "      --target-time '2026-11-22 09:30:00+01' --target-action pause\n\n"

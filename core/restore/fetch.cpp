@@ -10,31 +10,19 @@
 #include "core/backup/worker_group.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
-#include "core/restore/fetch_contents.h"
 #include "core/restore/fetch_extract.h"
-#include "core/restore/fetch_places.h"
-#include "core/restore/fetch_tree.h"
 
 namespace forge::restore {
 namespace {
 
 constexpr mode_t kPrivateFile = 0600;
 constexpr std::size_t kNamedMissing = 3;
+constexpr std::size_t kReadBuffer = 256 * 1024;
 
 std::uint64_t free_bytes(const std::string& directory) {
     struct statvfs info {};
     if (::statvfs(directory.c_str(), &info) != 0) return 0;
     return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
-}
-
-Status refuse_delta(const repository::BackupEntry& backup) {
-    const layout::Sentinel& sentinel = backup.sentinel;
-    if (!sentinel.is_delta() && backup.name.find("_D_") == std::string::npos) return {};
-    return Status(Kind::kInvalid,
-                  "backup " + quoted(backup.name) + " is a delta backup, which this version cannot restore",
-                  sentinel.delta_full_name.empty() ? "Choose a full backup."
-                                                   : "Restore the full backup " + quoted(sentinel.delta_full_name) +
-                                                         " and let recovery replay the WAL since then.");
 }
 
 // "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)"
@@ -60,15 +48,22 @@ public:
     const std::string& target() const { return places_.target; }
 
 private:
-    Status extract_data_parts();
+    Status open_target();
+    Status extract_levels();
+    Status extract_parts(Level& level);
     Status read_control_part();
     Status read_label_part();
     Status check_label(const std::string& label) const;
     Status write_label_files();
     Status write_manifest();
+    Status digest_assembled_files(backup::FileManifest& manifest);
     Status check_complete() const;
     Status write_file(const std::string& name, std::string_view content);
     Status put_control_file();
+    const BackupContents& contents() const { return *chain_.front(); }  // of the backup itself
+    ExtractContext context_for(Level& level, const CancelToken& stop) {
+        return {repository_, level, *tree_, *journal_, progress_, stop, logger_};
+    }
 
     repository::Repository& repository_;
     const repository::BackupEntry& backup_;
@@ -77,60 +72,89 @@ private:
     const CancelToken& cancel_;
     Logger& logger_;
     Places places_;
-    std::unique_ptr<BackupContents> contents_;
+    std::vector<std::unique_ptr<BackupContents>> chain_;
+    std::unique_ptr<Sources> sources_;
+    std::unique_ptr<Journal> journal_;
     std::unique_ptr<TargetTree> tree_;
     std::map<std::string, std::string> label_files_;
-    std::string control_file_;
+    std::string control_text_;
+    backup::ControlFile control_;
 };
 
 Status Fetch::prepare() {
-    if (!backup_.problem.empty())
+    if (!backup_.readable)
         return Status(Kind::kCorrupt, "backup " + quoted(backup_.name) + " cannot be read: " + backup_.problem);
-    FORGE_TRY(refuse_delta(backup_));
-    FORGE_ASSIGN(places_, find_places(backup_.sentinel, options_));
     store::CallContext call;
     call.cancel = &cancel_;
-    FORGE_ASSIGN(contents_, examine_backup(repository_, backup_, call, logger_));
-    progress_.bytes_total = backup_.sentinel.uncompressed_size;
-    progress_.parts_total =
-        static_cast<std::uint32_t>(contents_->data_parts.size() + 1 + (contents_->label_part ? 1 : 0));
+    const ExamineOptions examine{options_.allow_unlisted};
+    FORGE_ASSIGN(places_, find_places(backup_.sentinel, options_));
+    FORGE_ASSIGN(chain_, examine_chain(repository_, backup_, examine, call, logger_));
+    FORGE_ASSIGN(sources_, find_sources(chain_));
+    std::uint32_t parts = contents().label_part ? 2 : 1;
+    for (const auto& level : sources_->levels) {
+        parts += static_cast<std::uint32_t>(level->parts.size());
+        if (!level->parts.empty()) progress_.bytes_total += level->contents->sentinel.uncompressed_size;
+    }
+    progress_.parts_total = parts;
+    return {};
+}
+
+Status Fetch::open_target() {
+    FORGE_TRY(create_target(places_));
+    FORGE_ASSIGN(journal_, Journal::open(places_, backup_.name, contents().sentinel_sha256));
+    if (journal_->resumed())
+        logger_.log(LogLevel::kNotice, "an earlier restore into " + quoted(places_.target) + " is taken up, " +
+                                           std::to_string(journal_->done_count()) + " of " +
+                                           std::to_string(progress_.parts_total.load()) + " parts are there");
+    const std::uint64_t there = free_bytes(places_.target);
+    const std::uint64_t needed = chain_.back()->sentinel.uncompressed_size;
+    if (places_.tablespaces.empty() && !journal_->resumed() && there < needed)
+        logger_.warning("the backup has " + format_size(needed) + ", and only " + format_size(there) +
+                        " are free in the file system of " + quoted(places_.target));
+    FORGE_TRY(create_places(places_));
+    FORGE_ASSIGN(tree_, TargetTree::open(places_, journal_->resumed()));
     return {};
 }
 
 Status Fetch::run() {
-    FORGE_TRY(create_places(places_));
-    const std::uint64_t there = free_bytes(places_.target);
-    if (places_.tablespaces.empty() && there < backup_.sentinel.uncompressed_size)
-        logger_.warning("the backup has " + format_size(backup_.sentinel.uncompressed_size) + ", and only " +
-                        format_size(there) + " are free in the file system of " + quoted(places_.target));
-    FORGE_ASSIGN(tree_, TargetTree::open(places_));
-    FORGE_TRY(extract_data_parts());
+    FORGE_TRY(open_target());
+    // The control file comes last of all: only the journal was left to remove.
+    if (journal_->resumed() && path_exists(join_path(places_.target, kControlName))) return journal_->remove();
+    FORGE_TRY(extract_levels());
     FORGE_TRY(read_control_part());
     FORGE_TRY(read_label_part());
     FORGE_TRY(check_complete());
     FORGE_TRY(write_label_files());
-    if (contents_->manifest) FORGE_TRY(write_manifest());
+    if (contents().manifest) FORGE_TRY(write_manifest());
     FORGE_ASSIGN(const int major, backup::read_major_version(places_.target));
     FORGE_TRY(tree_->finish(major));
+    if (options_.before_startable) FORGE_TRY(options_.before_startable(places_.target, control_));
     if (options_.sync) FORGE_TRY(tree_->sync());
     FORGE_TRY(cancel_.check());
-    return put_control_file();
+    FORGE_TRY(put_control_file());
+    return journal_->remove();
 }
 
-Status Fetch::extract_data_parts() {
+// One backup after the other, the newest first; the parts of each side by side.
+Status Fetch::extract_levels() {
+    for (const auto& level : sources_->levels) FORGE_TRY(extract_parts(*level));
+    return {};
+}
+
+Status Fetch::extract_parts(Level& level) {
     std::atomic<std::size_t> next{0};
     backup::WorkerGroup workers(cancel_);
-    ExtractContext context{repository_, *contents_, *tree_, progress_, workers.stop(), logger_};
+    ExtractContext context = context_for(level, workers.stop());
     const auto job = [&]() -> Status {
         Extractor extractor(context);
-        for (std::size_t i = next++; i < contents_->data_parts.size(); i = next++) {
+        for (std::size_t i = next++; i < level.parts.size(); i = next++) {
             FORGE_TRY(workers.stop().check());
-            FORGE_TRY(extractor.extract(contents_->data_parts[i]));
+            FORGE_TRY(extractor.extract(*level.parts[i]));
         }
         return {};
     };
     const std::size_t wanted = static_cast<std::size_t>(std::max(1, options_.concurrency));
-    const std::size_t threads = std::min(wanted, std::max<std::size_t>(1, contents_->data_parts.size()));
+    const std::size_t threads = std::min(wanted, std::max<std::size_t>(1, level.parts.size()));
     for (std::size_t i = 0; i < threads; ++i)
         if (!workers.start(job)) break;
     return workers.wait();
@@ -138,24 +162,25 @@ Status Fetch::extract_data_parts() {
 
 // Objects are not bound to their keys by encryption: a control file of another cluster shows here.
 Status Fetch::read_control_part() {
-    ExtractContext context{repository_, *contents_, *tree_, progress_, cancel_, logger_};
-    FORGE_ASSIGN(auto files, Extractor(context).read_small(*contents_->control_part));
-    const std::string& key = contents_->control_part->key;
+    ExtractContext context = context_for(*sources_->levels.front(), cancel_);
+    FORGE_ASSIGN(auto files, Extractor(context).read_small(*contents().control_part));
+    const std::string& key = contents().control_part->key;
     if (files.size() != 1 || !files.contains(std::string(kControlName)))
         return Status(Kind::kCorrupt, "object " + quoted(key) + " does not hold the control file and nothing else");
-    control_file_ = std::move(files.begin()->second);
-    auto control = backup::parse_control_file(as_bytes(control_file_));
+    control_text_ = std::move(files.begin()->second);
+    auto control = backup::parse_control_file(as_bytes(control_text_));
     if (!control.ok()) return control.status().with_context("object " + quoted(key));
-    const std::uint64_t expected = backup_.sentinel.system_identifier;
-    if (expected != 0 && control->system_identifier != expected)
+    control_ = std::move(control).value();
+    const std::uint64_t expected = contents().sentinel.system_identifier;
+    if (expected != 0 && control_.system_identifier != expected)
         return Status(Kind::kCorrupt, "object " + quoted(key) + " is of the cluster with system identifier " +
-                                          std::to_string(control->system_identifier) + ", the backup is of " +
+                                          std::to_string(control_.system_identifier) + ", the backup is of " +
                                           std::to_string(expected));
     return {};
 }
 
 Status Fetch::read_label_part() {
-    if (!contents_->label_part) {
+    if (!contents().label_part) {
         // Backups taken over the replication protocol have the label among the data.
         const std::string path = join_path(places_.target, kLabelName);
         if (!path_exists(path))
@@ -163,15 +188,15 @@ Status Fetch::read_label_part() {
         FORGE_ASSIGN(const std::string label, forge::read_file(path, 1 << 20));
         return check_label(label);
     }
-    ExtractContext context{repository_, *contents_, *tree_, progress_, cancel_, logger_};
-    FORGE_ASSIGN(label_files_, Extractor(context).read_small(*contents_->label_part));
+    ExtractContext context = context_for(*sources_->levels.front(), cancel_);
+    FORGE_ASSIGN(label_files_, Extractor(context).read_small(*contents().label_part));
     for (const auto& [name, content] : label_files_)
         if (name != kLabelName && name != kMapName)
             return Status(Kind::kCorrupt,
-                          "object " + quoted(contents_->label_part->key) + " holds file " + quoted(name));
+                          "object " + quoted(contents().label_part->key) + " holds file " + quoted(name));
     const auto label = label_files_.find(std::string(kLabelName));
     if (label == label_files_.end())
-        return Status(Kind::kCorrupt, "object " + quoted(contents_->label_part->key) + " has no backup_label");
+        return Status(Kind::kCorrupt, "object " + quoted(contents().label_part->key) + " has no backup_label");
     return check_label(label->second);
 }
 
@@ -179,16 +204,17 @@ Status Fetch::check_label(const std::string& label) const {
     const auto start = label_start(label);
     if (!start)
         return Status(Kind::kCorrupt, "backup_label of backup " + quoted(backup_.name) + " has no start location");
-    if (backup_.sentinel.start_lsn && *backup_.sentinel.start_lsn != *start)
+    if (contents().sentinel.start_lsn && *contents().sentinel.start_lsn != *start)
         return Status(Kind::kCorrupt, "backup_label says that the backup starts at " + format_lsn(*start) +
-                                          ", its sentinel says " + format_lsn(*backup_.sentinel.start_lsn));
+                                          ", its sentinel says " + format_lsn(*contents().sentinel.start_lsn));
     return {};
 }
 
 Status Fetch::check_complete() const {
     std::vector<std::string> missing;
-    for (const auto& [name, file] : contents_->files)
-        if (!file.seen) missing.push_back(name);
+    for (const auto& level : sources_->levels)
+        for (const auto& [name, claim] : level->claims)
+            if (!claim.seen) missing.push_back(name);
     if (missing.empty()) return {};
     std::sort(missing.begin(), missing.end());
     std::string names;
@@ -212,7 +238,7 @@ Status Fetch::write_label_files() {
         }
         FORGE_TRY(write_file(name, content));
     }
-    if (contents_->label_part) return {};
+    if (contents().label_part) return {};
     const std::string path = join_path(places_.target, kMapName);
     if (!path_exists(path)) return {};
     FORGE_ASSIGN(const std::string map, forge::read_file(path, 16 << 20));
@@ -222,13 +248,14 @@ Status Fetch::write_label_files() {
 
 // backup_manifest, for pg_verifybackup; the map may have changed above.
 Status Fetch::write_manifest() {
-    backup::FileManifest& manifest = contents_->manifest->files;
+    backup::FileManifest manifest = contents().manifest->files;
     for (backup::ManifestFile& file : manifest.files) {
         const auto written = label_files_.find(file.path);
         if (written == label_files_.end()) continue;
         file.size = written->second.size();
         file.sha256 = backup::sha256(as_bytes(written->second));
     }
+    FORGE_TRY(digest_assembled_files(manifest));
     TargetTree::Cursor cursor;
     const std::string path = join_path(places_.target, "backup_manifest");
     FORGE_ASSIGN(const Fd fd, tree_->create_file("backup_manifest", kPrivateFile, cursor));
@@ -236,9 +263,42 @@ Status Fetch::write_manifest() {
     return backup::write_file_manifest(manifest, sink);
 }
 
+Result<backup::Digest> digest_file(TargetTree& tree, const std::string& name, TargetTree::Cursor& cursor) {
+    FORGE_ASSIGN(Fd fd, tree.open_for_reading(name, cursor));
+    FileSource source(std::move(fd), name);
+    backup::Sha256 hash;
+    Bytes buffer(kReadBuffer);
+    while (true) {
+        FORGE_ASSIGN(const std::size_t size, source.read(buffer));
+        if (size == 0) return hash.finish();
+        hash.update(ByteView(buffer).first(size));
+    }
+}
+
+// Of files that were put together no backup has a digest. What went into them was compared with the digests of the
+// parts.
+Status Fetch::digest_assembled_files(backup::FileManifest& manifest) {
+    std::vector<backup::ManifestFile*> open;
+    for (backup::ManifestFile& file : manifest.files)
+        if (!file.sha256) open.push_back(&file);
+    std::atomic<std::size_t> next{0};
+    backup::WorkerGroup workers(cancel_);
+    const auto job = [&]() -> Status {
+        TargetTree::Cursor cursor;
+        for (std::size_t i = next++; i < open.size(); i = next++) {
+            FORGE_TRY(workers.stop().check());
+            FORGE_ASSIGN(open[i]->sha256, digest_file(*tree_, open[i]->path, cursor));
+        }
+        return {};
+    };
+    for (int i = 0; i < std::max(1, options_.concurrency) && !open.empty(); ++i)
+        if (!workers.start(job)) break;
+    return workers.wait();
+}
+
 // The last step: with this file the directory can be started.
 Status Fetch::put_control_file() {
-    FORGE_TRY(write_file_durably(join_path(places_.target, kControlName), as_bytes(control_file_), kPrivateFile));
+    FORGE_TRY(write_file_durably(join_path(places_.target, kControlName), as_bytes(control_text_), kPrivateFile));
     FORGE_TRY(sync_directory(places_.target));
     return sync_directory(parent_path(places_.target));
 }
@@ -249,11 +309,13 @@ Status explain_failure(Status failure, const std::string& target, const layout::
         hint += (hint.empty() ? "" : " ") + std::string("The backup needs ") + format_size(sentinel.uncompressed_size) +
                 ", " + format_size(free_bytes(target)) + " are free in the file system of the directory.";
     hint += (hint.empty() ? "" : " ") + std::string("Directory ") + quoted(target) +
-            " is incomplete and cannot be started; delete it before the next attempt.";
+            " is incomplete and cannot be started; the same command, given again, goes on there.";
     return std::move(failure).with_hint(std::move(hint));
 }
 
 }  // namespace
+
+std::optional<std::string> unfinished_backup(const std::string& directory) { return Journal::backup_in(directory); }
 
 Status fetch_backup(repository::Repository& repository, const repository::BackupEntry& backup,
                     const FetchOptions& options, FetchProgress& progress, const CancelToken& cancel, Logger& logger) {

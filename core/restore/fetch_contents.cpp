@@ -5,10 +5,12 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/repository/chain.h"
 
 namespace forge::restore {
 namespace {
 
+constexpr std::size_t kSentinelLimit = std::size_t{1} << 30;  // of very old versions: they hold the list of files
 constexpr std::size_t kManifestLimit = std::size_t{2} << 30;
 constexpr std::string_view kMissingHint = "The backup cannot be restored; use another one.";
 
@@ -18,22 +20,45 @@ Status corrupt_object(const std::string& key, const std::string& what) {
     return Status(Kind::kCorrupt, "object " + quoted(key) + " " + what, std::string(kMissingHint));
 }
 
-Result<std::optional<backup::Manifest>> read_manifest(repository::Repository& repository, const std::string& name,
-                                                      const store::CallContext& context) {
-    FORGE_ASSIGN(const auto folder, repository.store().list_folder(backup_folder(name), context));
+// The sentinel as it is now, with its digest: what binds it to the manifest and to the children of the backup.
+Result<std::string> read_sentinel(repository::Repository& repository, const std::string& name,
+                                  const store::CallContext& context) {
+    FORGE_ASSIGN(auto source, repository.store().get(layout::sentinel_key(name), std::nullopt, context));
+    return read_all_text(*source, kSentinelLimit);
+}
+
+// Key of the manifest object; empty for a backup of another program.
+Result<std::string> find_manifest(repository::Repository& repository, const BackupContents& contents,
+                                  const store::CallContext& context) {
+    FORGE_ASSIGN(const auto folder, repository.store().list_folder(backup_folder(contents.name), context));
     for (const store::ObjectInfo& object : folder.objects) {
-        const auto method = backup::manifest_method(base_name(object.key));
-        if (!method) continue;
-        FORGE_ASSIGN(auto source, repository.open_object(object.key, *method, context));
-        auto text = read_all_text(*source, kManifestLimit);
-        if (!text.ok()) return text.status().with_context(object.key);
-        auto manifest = backup::parse_manifest(*text);
-        if (!manifest.ok()) return manifest.status().with_context(object.key);
-        if (manifest->backup != name)
-            return corrupt_object(object.key, "belongs to backup " + quoted(manifest->backup));
-        return std::optional<backup::Manifest>(std::move(manifest).value());
+        const std::string name = base_name(object.key);
+        if (contents.sentinel.manifest.empty() ? backup::manifest_method(name).has_value()
+                                               : name == contents.sentinel.manifest)
+            return object.key;
     }
-    return std::optional<backup::Manifest>();
+    if (contents.sentinel.manifest.empty()) return std::string();
+    return corrupt_object(backup_folder(contents.name) + contents.sentinel.manifest, "is missing");
+}
+
+Status read_manifest(repository::Repository& repository, BackupContents& contents, const store::CallContext& context) {
+    FORGE_ASSIGN(const std::string key, find_manifest(repository, contents, context));
+    if (key.empty()) return {};
+    const auto method = backup::manifest_method(base_name(key));
+    if (!method) return corrupt_object(layout::sentinel_key(contents.name), "names a manifest that cannot be one");
+    FORGE_ASSIGN(auto source, repository.open_object(key, *method, context));
+    auto text = read_all_text(*source, kManifestLimit);
+    if (!text.ok()) return text.status().with_context("object " + quoted(key));
+    auto manifest = backup::parse_manifest(*text);
+    if (!manifest.ok()) return manifest.status().with_context("object " + quoted(key));
+    if (manifest->backup != contents.name) return corrupt_object(key, "belongs to backup " + quoted(manifest->backup));
+    if (manifest->sentinel_sha256 != contents.sentinel_sha256)
+        return corrupt_object(layout::sentinel_key(contents.name),
+                              "is not the one that manifest " + quoted(key) + " was written with");
+    if (manifest->parent != contents.sentinel.delta_from)
+        return corrupt_object(key, "names another parent than the sentinel does");
+    contents.manifest = std::move(manifest).value();
+    return {};
 }
 
 using PartMap = std::map<std::string, Part>;
@@ -77,39 +102,80 @@ Status match_manifest(const backup::Manifest& manifest, PartMap& parts) {
     return {};
 }
 
-// Another program's backup: its list of parts, where it has one, is complete but for pg_control.
-Status match_file_sets(const std::string& backup, const layout::FilesMetadata& metadata, const PartMap& parts) {
+// Another program's backup: its list of parts, where it has one, is complete but for pg_control and for parts that were
+// copied from an earlier backup as a whole.
+Status match_file_sets(const std::string& backup, const layout::FilesMetadata& metadata, PartMap& parts) {
     if (metadata.tar_file_sets.empty()) return {};
-    std::map<std::string_view, bool> listed;
     for (const auto& [name, members] : metadata.tar_file_sets) {
-        if (!parts.contains(name)) return missing_part(backup, name);
-        listed[name] = true;
+        const auto part = parts.find(name);
+        if (part == parts.end()) return missing_part(backup, name);
+        part->second.members = &members;
     }
     for (const auto& [name, part] : parts)
-        if (!listed.contains(name) && !layout::is_pg_control_part(name))
+        if (part.members == nullptr && !layout::is_pg_control_part(name) && !name.starts_with("copy_"))
             return corrupt_object(part.key, "is not part of the backup");
     return {};
 }
 
-Status expect_manifest_files(BackupContents& contents) {
-    for (const backup::ManifestFile& file : contents.manifest->files.files) {
-        FORGE_ASSIGN(const std::string name, relative_name(file.path));
-        ExpectedFile& expected = contents.files[name];
-        expected.size = file.size;
-        expected.sha256 = file.sha256;
+Status mark(BackupContents& contents, const std::vector<std::string>& paths, FileKind kind) {
+    for (const std::string& path : paths) {
+        FORGE_ASSIGN(const std::string name, relative_name(path));
+        const auto file = contents.files.find(name);
+        if (file == contents.files.end() || file->second.kind != FileKind::kWhole)
+            return Status(Kind::kCorrupt, "the manifest of backup " + quoted(contents.name) +
+                                              " contradicts itself about file " + quoted(name));
+        file->second.kind = kind;
     }
     return {};
 }
 
-Status expect_listed_files(const layout::FilesMetadata& metadata, BackupContents& contents) {
-    for (const auto& [member, entry] : metadata.files) {
-        if (entry.is_incremented || entry.is_skipped)
-            return Status(Kind::kCorrupt,
-                          "file " + quoted(member) + " of a full backup is said to be in another backup",
-                          std::string(kMissingHint));
-        FORGE_ASSIGN(const std::string name, relative_name(member));
-        contents.files.try_emplace(name);
+Status expect_manifest_files(BackupContents& contents) {
+    const backup::Manifest& manifest = *contents.manifest;
+    for (const backup::ManifestFile& file : manifest.files.files) {
+        FORGE_ASSIGN(const std::string name, relative_name(file.path));
+        contents.files[name] = {FileKind::kWhole, file.size, file.sha256};
     }
+    FORGE_TRY(mark(contents, manifest.incremented, FileKind::kIncrement));
+    return mark(contents, manifest.skipped, FileKind::kSkipped);
+}
+
+Status expect_listed_files(BackupContents& contents) {
+    for (const auto& [member, entry] : contents.metadata.files) {
+        FORGE_ASSIGN(const std::string name, relative_name(member));
+        FileKind kind = FileKind::kWhole;
+        if (entry.is_skipped) kind = FileKind::kSkipped;
+        if (entry.is_incremented) kind = FileKind::kIncrement;
+        if (!contents.files.try_emplace(name, ListedFile{kind, {}, {}}).second)
+            return corrupt_object(layout::files_metadata_key(contents.name), "lists file " + quoted(name) + " twice");
+    }
+    return {};
+}
+
+// Of a full backup one can do without the list, at the price that nobody notices what is missing. Of a delta the list
+// says what is an increment: without it restoring gives garbage (walg-format 12, W2).
+Status accept_unlisted(BackupContents& contents, bool allowed, Logger& logger) {
+    const std::string key = layout::files_metadata_key(contents.name);
+    if (contents.sentinel.is_delta())
+        return corrupt_object(key, "is missing, and a delta backup is useless without it");
+    if (!allowed)
+        return Status(Kind::kCorrupt, "object " + quoted(key) + " is missing",
+                      "With --allow-unlisted the backup is restored without its list of files, and files that are "
+                      "missing in it go unnoticed.");
+    logger.warning("backup " + quoted(contents.name) +
+                   " has no list of files: what is missing in it cannot be noticed");
+    contents.listed = false;
+    return {};
+}
+
+// files_metadata.json, or what very old versions kept in the sentinel (walg-format 2.2).
+Status read_foreign_list(repository::Repository& repository, BackupContents& contents, const std::string& sentinel_text,
+                         const ExamineOptions& options, const store::CallContext& context, Logger& logger) {
+    if (contents.sentinel.files_metadata_disabled) return accept_unlisted(contents, true, logger);
+    auto metadata = repository.files_metadata(contents.name, context);
+    if (metadata.status().is(Kind::kNotFound)) metadata = layout::parse_files_metadata(sentinel_text);
+    if (!metadata.ok()) return metadata.status();
+    contents.metadata = std::move(metadata).value();
+    if (contents.metadata.files.empty()) return accept_unlisted(contents, options.allow_unlisted, logger);
     return {};
 }
 
@@ -126,15 +192,30 @@ void sort_parts(PartMap parts, BackupContents& contents) {
                      [](const Part& a, const Part& b) { return a.stored_size > b.stored_size; });
 }
 
-Status examine_foreign(repository::Repository& repository, const repository::BackupEntry& backup, PartMap& parts,
-                       BackupContents& contents, const store::CallContext& context) {
-    if (backup.sentinel.files_metadata_disabled) return {};
-    auto metadata = repository.files_metadata(backup.name, context);
-    if (metadata.status().is(Kind::kNotFound))
-        return corrupt_object(layout::files_metadata_key(backup.name), "is missing");
-    if (!metadata.ok()) return metadata.status();
-    FORGE_TRY(match_file_sets(backup.name, *metadata, parts));
-    return expect_listed_files(*metadata, contents);
+Status check_sentinel(const BackupContents& contents) {
+    const layout::Sentinel& sentinel = contents.sentinel;
+    const std::string key = layout::sentinel_key(contents.name);
+    if (!sentinel.is_delta() && contents.name.find("_D_") != std::string::npos)
+        return corrupt_object(key, "does not say what the parent of the delta backup is");
+    if (sentinel.is_delta() && (!sentinel.start_lsn || !sentinel.delta_lsn))
+        return corrupt_object(key, "does not say where in the WAL the delta backup begins and what it is based on");
+    return {};
+}
+
+// A child was made from this very parent.
+Status check_link(const BackupContents& child, const BackupContents& parent) {
+    const std::string names = "backup " + quoted(child.name) + " is a delta of another " + quoted(parent.name);
+    if (child.manifest && child.manifest->parent_sentinel_sha256 != parent.sentinel_sha256)
+        return Status(Kind::kCorrupt, names + " than the one that is there: sentinel " +
+                                          quoted(layout::sentinel_key(parent.name)) + " was replaced");
+    if (parent.sentinel.start_lsn && child.sentinel.delta_lsn &&
+        *parent.sentinel.start_lsn != *child.sentinel.delta_lsn)
+        return Status(Kind::kCorrupt, names + ": it is based on " + format_lsn(*child.sentinel.delta_lsn) +
+                                          ", and that one begins at " + format_lsn(*parent.sentinel.start_lsn));
+    const std::uint64_t system = child.sentinel.system_identifier;
+    if (system != 0 && parent.sentinel.system_identifier != 0 && system != parent.sentinel.system_identifier)
+        return Status(Kind::kCorrupt, names + ": their system identifiers differ");
+    return {};
 }
 
 }  // namespace
@@ -153,9 +234,17 @@ Result<std::string> relative_name(const std::string& name) {
 
 Result<std::unique_ptr<BackupContents>> examine_backup(repository::Repository& repository,
                                                        const repository::BackupEntry& backup,
-                                                       const store::CallContext& context, Logger& logger) {
+                                                       const ExamineOptions& options, const store::CallContext& context,
+                                                       Logger& logger) {
     auto contents = std::make_unique<BackupContents>();
-    FORGE_ASSIGN(contents->manifest, read_manifest(repository, backup.name, context));
+    contents->name = backup.name;
+    FORGE_ASSIGN(const std::string text, read_sentinel(repository, backup.name, context));
+    contents->sentinel_sha256 = backup::sha256(as_bytes(text));
+    auto sentinel = layout::parse_sentinel(text);
+    if (!sentinel.ok()) return sentinel.status().with_context("object " + quoted(layout::sentinel_key(backup.name)));
+    contents->sentinel = std::move(sentinel).value();
+    FORGE_TRY(check_sentinel(*contents));
+    FORGE_TRY(read_manifest(repository, *contents, context));
     FORGE_ASSIGN(PartMap parts, list_parts(repository, backup.name, context));
     if (contents->manifest) {
         FORGE_TRY(match_manifest(*contents->manifest, parts));
@@ -163,13 +252,35 @@ Result<std::unique_ptr<BackupContents>> examine_backup(repository::Repository& r
     } else {
         logger.log(LogLevel::kNotice, "backup " + quoted(backup.name) +
                                           " has no manifest: its files are counted, but not compared with digests");
-        FORGE_TRY(examine_foreign(repository, backup, parts, *contents, context));
+        FORGE_TRY(read_foreign_list(repository, *contents, text, options, context, logger));
+        FORGE_TRY(match_file_sets(backup.name, contents->metadata, parts));
+        FORGE_TRY(expect_listed_files(*contents));
     }
     sort_parts(std::move(parts), *contents);
     if (!contents->control_part)
         return Status(Kind::kCorrupt, "backup " + quoted(backup.name) + " has no pg_control part",
                       std::string(kMissingHint));
     return contents;
+}
+
+Result<std::vector<std::unique_ptr<BackupContents>>> examine_chain(repository::Repository& repository,
+                                                                   const repository::BackupEntry& backup,
+                                                                   const ExamineOptions& options,
+                                                                   const store::CallContext& context, Logger& logger) {
+    std::vector<std::unique_ptr<BackupContents>> chain;
+    FORGE_ASSIGN(auto first, examine_backup(repository, backup, options, context, logger));
+    chain.push_back(std::move(first));
+    if (!chain.back()->sentinel.is_delta()) return chain;
+    FORGE_ASSIGN(const auto backups, repository.list_backups(context));
+    FORGE_ASSIGN(const auto entries, repository::chain_of(backups, backup));
+    for (std::size_t i = 1; i < entries.size(); ++i) {
+        FORGE_ASSIGN(auto parent, examine_backup(repository, *entries[i], options, context, logger));
+        FORGE_TRY(check_link(*chain.back(), *parent));
+        chain.push_back(std::move(parent));
+    }
+    if (chain.back()->sentinel.is_delta())
+        return Status(Kind::kCorrupt, "the parents of backup " + quoted(backup.name) + " changed while they were read");
+    return chain;
 }
 
 }  // namespace forge::restore

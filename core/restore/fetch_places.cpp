@@ -9,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/restore/fetch_journal.h"
 
 namespace forge::restore {
 namespace {
@@ -30,11 +31,11 @@ bool is_oid(const std::string& text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-Status check_free(const std::string& directory, const std::string& hint) {
+Status check_free(const std::string& directory, bool resume, const std::string& hint) {
     if (!path_exists(directory)) return {};
     if (!is_directory(directory)) return Status(Kind::kInvalid, quoted(directory) + " is not a directory", hint);
     FORGE_ASSIGN(const auto names, list_directory(directory));
-    if (names.empty()) return {};
+    if (names.empty() || resume) return {};
     return Status(Kind::kInvalid, "directory " + quoted(directory) + " is not empty", hint);
 }
 
@@ -60,7 +61,7 @@ std::optional<std::string> mapped_location(const layout::Tablespace& tablespace,
     return std::nullopt;
 }
 
-Result<TablespacePlace> find_place(const layout::Tablespace& tablespace, const FetchOptions& options) {
+Result<TablespacePlace> find_place(const layout::Tablespace& tablespace, const FetchOptions& options, bool resume) {
     if (!is_oid(tablespace.oid) || !tablespace.location.starts_with('/'))
         return Status(Kind::kCorrupt, "the sentinel of the backup has a tablespace " + quoted(tablespace.oid) + " at " +
                                           quoted(tablespace.location));
@@ -69,9 +70,17 @@ Result<TablespacePlace> find_place(const layout::Tablespace& tablespace, const F
     const std::string hint = mapped ? "Give it an empty directory, or one that does not exist yet."
                                     : "Give tablespace " + tablespace.oid +
                                           " another place with --tablespace-mapping " + tablespace.oid + "=NEWDIR.";
-    Status free = check_free(place.location, hint);
+    Status free = check_free(place.location, resume, hint);
     if (!free.ok()) return std::move(free).with_context("tablespace " + tablespace.oid);
     return place;
+}
+
+bool is_link_to(const std::string& link, const std::string& target) {
+    std::string found(PATH_MAX, '\0');
+    const int error = errno;  // of the caller, who reports it
+    const ssize_t size = ::readlink(link.c_str(), found.data(), found.size());
+    errno = error;
+    return size >= 0 && std::string_view(found).substr(0, static_cast<std::size_t>(size)) == target;
 }
 
 std::string escape_map_path(const std::string& path) {
@@ -104,11 +113,12 @@ Result<Places> find_places(const layout::Sentinel& sentinel, const FetchOptions&
     Places places;
     if (options.target_directory.empty()) return Status(Kind::kInvalid, "no target directory was given");
     places.target = absolute(options.target_directory);
-    FORGE_TRY(check_free(places.target, "Restore into an empty directory, or one that does not exist yet."));
+    const bool resume = Journal::is_there(places.target);
+    FORGE_TRY(check_free(places.target, resume, "Restore into an empty directory, or one that does not exist yet."));
     FORGE_TRY(check_mapping(sentinel, options));
     std::set<std::string> used{places.target};
     for (const layout::Tablespace& tablespace : sentinel.tablespaces) {
-        FORGE_ASSIGN(TablespacePlace place, find_place(tablespace, options));
+        FORGE_ASSIGN(TablespacePlace place, find_place(tablespace, options, resume));
         if (!used.insert(place.location).second)
             return Status(Kind::kInvalid, "directory " + quoted(place.location) + " is to be used twice",
                           "Give each tablespace a directory of its own.");
@@ -117,14 +127,15 @@ Result<Places> find_places(const layout::Sentinel& sentinel, const FetchOptions&
     return places;
 }
 
+Status create_target(const Places& places) { return make_directories(places.target, kPrivate); }
+
 Status create_places(const Places& places) {
-    FORGE_TRY(make_directories(places.target, kPrivate));
     const std::string links = join_path(places.target, "pg_tblspc");
     FORGE_TRY(make_directories(links, kPrivate));
     for (const TablespacePlace& place : places.tablespaces) {
         FORGE_TRY(make_directories(place.location, kPrivate));
         const std::string link = join_path(links, place.oid);
-        if (::symlink(place.location.c_str(), link.c_str()) != 0)
+        if (::symlink(place.location.c_str(), link.c_str()) != 0 && !is_link_to(link, place.location))
             return errno_status(errno, "could not create symbolic link", link);
     }
     return {};

@@ -20,10 +20,13 @@ struct Places {
     std::vector<TablespacePlace> tablespaces;
 };
 
-// Nothing is created. kInvalid: a directory is not empty, a mapping matches no tablespace or is not absolute, two share
-// a directory.
+// Nothing is created. kInvalid: a directory is not empty (unless an unfinished restore is to be taken up there), a
+// mapping matches no tablespace or is not absolute, two share a directory.
 Result<Places> find_places(const layout::Sentinel& sentinel, const FetchOptions& options);
-// Directories (0700) and the links in pg_tblspc.
+// The target directory (0700).
+Status create_target(const Places& places);
+// The directories of the tablespaces (0700) and the links to them in pg_tblspc; what an earlier attempt made is
+// accepted.
 Status create_places(const Places& places);
 // tablespace_map with the new locations, escaped as the server does; kCorrupt when it names a tablespace the backup
 // does not know.

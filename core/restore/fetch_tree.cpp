@@ -1,6 +1,7 @@
 #include "core/restore/fetch_tree.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -63,8 +64,9 @@ Result<Fd> open_root(const std::string& path) { return open_file(path, O_RDONLY 
 
 }  // namespace
 
-Result<std::unique_ptr<TargetTree>> TargetTree::open(const Places& places) {
+Result<std::unique_ptr<TargetTree>> TargetTree::open(const Places& places, bool resume) {
     auto tree = std::make_unique<TargetTree>();
+    tree->resume_ = resume;
     tree->target_.path = places.target;
     FORGE_ASSIGN(tree->target_.fd, open_root(places.target));
     for (const TablespacePlace& place : places.tablespaces) {
@@ -113,17 +115,48 @@ Status TargetTree::make_directory(const std::string& name, mode_t mode, Cursor& 
     return {};
 }
 
-Result<Fd> TargetTree::create_file(const std::string& name, mode_t mode, Cursor& cursor) {
+Result<Fd> TargetTree::open_at(const std::string& name, int flags, Cursor& cursor) const {
     FORGE_TRY(open_parent(name, cursor));
-    const std::string base = base_name(name);
-    const std::string path = join_path(target_.path, name);
-    Fd fd(::openat(cursor.fd.get(), base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd.valid() && errno == EEXIST)
+    Fd fd(::openat(cursor.fd.get(), base_name(name).c_str(), flags | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (fd.valid()) return fd;
+    if (errno == EEXIST || errno == ELOOP || errno == EISDIR)
         return Status(Kind::kCorrupt,
                       "file " + quoted(name) + " is in the backup twice, or something else has its name");
-    if (!fd.valid()) return errno_status(errno, "could not create file", path);
-    if (::fchmod(fd.get(), mode) != 0) return errno_status(errno, "could not set the mode of file", path);
+    return errno_status(errno, "could not open file", join_path(target_.path, name));
+}
+
+// Removed rather than truncated: its mode may be one that nobody can write to. Links to tablespaces are no files.
+Status TargetTree::remove_earlier(const std::string& name, Cursor& cursor) const {
+    FORGE_TRY(open_parent(name, cursor));
+    struct stat info {};
+    const std::string base = base_name(name);
+    if (::fstatat(cursor.fd.get(), base.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode)) return {};
+    if (::unlinkat(cursor.fd.get(), base.c_str(), 0) != 0)
+        return errno_status(errno, "could not remove file", join_path(target_.path, name));
+    return {};
+}
+
+Result<Fd> TargetTree::create_file(const std::string& name, mode_t mode, Cursor& cursor) {
+    if (resume_) FORGE_TRY(remove_earlier(name, cursor));
+    FORGE_ASSIGN(Fd fd, open_at(name, O_WRONLY | O_CREAT | O_EXCL, cursor));
+    if (::fchmod(fd.get(), mode) != 0)
+        return errno_status(errno, "could not set the mode of file", join_path(target_.path, name));
     return fd;
+}
+
+Result<Fd> TargetTree::create_sized(const std::string& name, mode_t mode, std::uint64_t size, Cursor& cursor) {
+    FORGE_ASSIGN(Fd fd, open_at(name, O_WRONLY | O_CREAT | (resume_ ? 0 : O_EXCL), cursor));
+    const std::string path = join_path(target_.path, name);
+    if (::fchmod(fd.get(), mode) != 0) return errno_status(errno, "could not set the mode of file", path);
+    if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
+        return errno_status(errno, "could not set the size of file", path);
+    return fd;
+}
+
+Result<Fd> TargetTree::open_sized(const std::string& name, Cursor& cursor) { return open_at(name, O_WRONLY, cursor); }
+
+Result<Fd> TargetTree::open_for_reading(const std::string& name, Cursor& cursor) {
+    return open_at(name, O_RDONLY, cursor);
 }
 
 void TargetTree::add_symlink(const std::string& name, const std::string& target) {
@@ -144,7 +177,13 @@ Status TargetTree::make_symlinks() {
     for (const auto& [name, target] : symlinks_) {
         Cursor cursor;
         FORGE_TRY(open_parent(name, cursor));
-        if (::symlinkat(target.c_str(), cursor.fd.get(), base_name(name).c_str()) == 0) continue;
+        const std::string base = base_name(name);
+        if (resume_) {
+            struct stat info {};
+            const bool there = ::fstatat(cursor.fd.get(), base.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+            if (there && S_ISLNK(info.st_mode)) ::unlinkat(cursor.fd.get(), base.c_str(), 0);
+        }
+        if (::symlinkat(target.c_str(), cursor.fd.get(), base.c_str()) == 0) continue;
         if (errno == EEXIST)
             return Status(Kind::kCorrupt,
                           "symbolic link " + quoted(name) + " is in the backup, and something else under its name");

@@ -107,8 +107,7 @@ Result<std::string> read_if_there(const std::string& path) {
 }
 
 // Recovery refuses to start with lower values than the primary's.
-Status write_minimal_config(const std::string& directory, Logger& logger) {
-    FORGE_ASSIGN(const backup::ControlFile control, backup::read_control_file(directory));
+Status write_minimal_config(const std::string& directory, const backup::ControlFile& control, Logger& logger) {
     const std::vector<Setting> settings{
         {"max_connections", std::to_string(control.max_connections)},
         {"max_worker_processes", std::to_string(control.max_worker_processes)},
@@ -131,8 +130,9 @@ Status write_if_absent(const std::string& path, std::string_view text) {
     return write_file_durably(path, as_bytes(text));
 }
 
-Status write_missing_config(const std::string& directory, Logger& logger) {
-    if (!path_exists(join_path(directory, "postgresql.conf"))) FORGE_TRY(write_minimal_config(directory, logger));
+Status write_missing_config(const std::string& directory, const backup::ControlFile& control, Logger& logger) {
+    if (!path_exists(join_path(directory, "postgresql.conf")))
+        FORGE_TRY(write_minimal_config(directory, control, logger));
     FORGE_TRY(write_if_absent(
         join_path(directory, "pg_hba.conf"),
         "# The backup has no pg_hba.conf. This one, written by forge-backup, lets local users in under their\n"
@@ -156,10 +156,10 @@ std::vector<Setting> recovery_settings(const Plan& plan, const RecoveryOptions& 
     return settings;
 }
 
-Status write_recovery_settings(const std::string& directory, const Plan& plan, const RecoveryOptions& options,
-                               Logger& logger) {
+Status write_recovery_settings(const std::string& directory, const backup::ControlFile& control, const Plan& plan,
+                               const RecoveryOptions& options, Logger& logger) {
     FORGE_TRY(check_values(recovery_settings(plan, options)));
-    FORGE_TRY(write_missing_config(directory, logger));
+    FORGE_TRY(write_missing_config(directory, control, logger));
     const std::string path = join_path(directory, "postgresql.auto.conf");
     FORGE_ASSIGN(const std::string old, read_if_there(path));
     const std::string text = without_recovery_lines(old) + recovery_section(plan, options);

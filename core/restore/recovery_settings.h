@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/backup/control_file.h"
 #include "core/restore/target.h"
 
 namespace forge::restore {
@@ -19,8 +20,8 @@ struct RecoveryOptions {
 // Also removes standby.signal and earlier recovery settings. Where the backup has no postgresql.conf (Debian keeps it
 // elsewhere) a minimal one is written with what the control file demands, and a pg_hba.conf for local connections.
 // kInvalid for a value that a setting cannot hold.
-Status write_recovery_settings(const std::string& directory, const Plan& plan, const RecoveryOptions& options,
-                               Logger& logger);
+Status write_recovery_settings(const std::string& directory, const backup::ControlFile& control, const Plan& plan,
+                               const RecoveryOptions& options, Logger& logger);
 // The same settings as name/value pairs, for restore_config().
 std::vector<std::pair<std::string, std::string>> recovery_settings(const Plan& plan, const RecoveryOptions& options);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/text.h"
+#include "core/repository/chain.h"
 #include "core/restore/plan_archive.h"
 #include "core/wal/history.h"
 
@@ -29,11 +30,10 @@ std::string describe(const Target& target) {
 Lsn finish_of(const BackupEntry& backup) { return backup.sentinel.finish_lsn.value_or(0); }
 Lsn start_of(const BackupEntry& backup) { return backup.sentinel.start_lsn.value_or(0); }
 
-// A full backup whose JSON says where it begins and ends; its WAL is another question.
+// Its JSON says where it begins and ends; its parents and its WAL are other questions.
 bool is_usable(const BackupEntry& backup) {
     const layout::Sentinel& sentinel = backup.sentinel;
-    return backup.problem.empty() && !sentinel.is_delta() && sentinel.start_lsn && sentinel.finish_lsn &&
-           *sentinel.finish_lsn > *sentinel.start_lsn;
+    return backup.readable && sentinel.start_lsn && sentinel.finish_lsn && *sentinel.finish_lsn > *sentinel.start_lsn;
 }
 
 // Where recovery would end, seen from one record.
@@ -190,13 +190,15 @@ Status Planner::prepare() {
 Status Planner::find_candidates() {
     FORGE_ASSIGN(const Backups all, repository_.list_backups(context_));
     if (!target_.backup.empty() && target_.backup != "LATEST") return keep_named(all);
-    std::copy_if(all.begin(), all.end(), std::back_inserter(backups_), is_usable);
+    std::copy_if(all.begin(), all.end(), std::back_inserter(backups_), [&](const BackupEntry& backup) {
+        return is_usable(backup) && repository::chain_of(all, backup).ok();
+    });
     if (backups_.empty()) {
         const std::string where = " in " + repository_.store().url();
         if (all.empty())
             return Status(Kind::kInvalid, "there is no backup" + where,
                           "Check the prefix; a first backup has to be made before anything can be restored.");
-        return Status(Kind::kInvalid, "there is no backup that this version can restore" + where,
+        return Status(Kind::kInvalid, "there is no backup that can be restored" + where,
                       "List the backups to see why; delta backups need the full backup they are based on.");
     }
     std::stable_sort(backups_.begin(), backups_.end(), [](const BackupEntry& a, const BackupEntry& b) {
@@ -218,14 +220,9 @@ Status Planner::keep_named(const Backups& all) {
         backups_ = {*found};
     }
     const BackupEntry& backup = backups_.front();
-    if (!backup.problem.empty())
+    if (!backup.readable)
         return Status(Kind::kCorrupt, "backup " + quoted(backup.name) + " cannot be read: " + backup.problem);
-    if (backup.sentinel.is_delta()) {
-        return Status(Kind::kInvalid,
-                      "backup " + quoted(backup.name) + " is a delta backup, which this version cannot restore",
-                      "Restore the full backup " + quoted(backup.sentinel.delta_full_name) +
-                          " instead; the WAL leads to the same point.");
-    }
+    FORGE_TRY(repository::chain_of(all, backup).status());
     if (!is_usable(backup))
         return Status(Kind::kCorrupt,
                       "backup " + quoted(backup.name) + " does not say where in the WAL it begins and ends");

@@ -77,9 +77,13 @@ TEST(RecoverySettings, ExclusiveAndCurrentTimeline) {
 
 class WriteRecoverySettings : public ::testing::Test {
 protected:
-    WriteRecoverySettings() { test::write_bytes(directory_ / "global/pg_control", test::golden_control_file()); }
+    static backup::ControlFile control() {
+        auto control = backup::parse_control_file(test::golden_control_file());
+        EXPECT_TRUE(control.ok()) << control.status().to_string();
+        return std::move(control).value();
+    }
     std::string write(const Plan& plan, const RecoveryOptions& options = options_of()) {
-        const Status status = write_recovery_settings(directory_.path(), plan, options, logger_);
+        const Status status = write_recovery_settings(directory_.path(), control(), plan, options, logger_);
         EXPECT_TRUE(status.ok()) << status.to_string();
         return test::read_text(directory_ / "postgresql.auto.conf");
     }
@@ -112,7 +116,7 @@ TEST_F(WriteRecoverySettings, ValuesAreQuotedAsTheServerDoes) {
 }
 
 TEST_F(WriteRecoverySettings, ValueWithNewlineIsRefused) {
-    const Status status = write_recovery_settings(directory_.path(), plan_of(target_of(Target::Type::kLatest)),
+    const Status status = write_recovery_settings(directory_.path(), control(), plan_of(target_of(Target::Type::kLatest)),
                                                   options_of("a\nport = 1"), logger_);
     EXPECT_EQ(status.kind(), Kind::kInvalid);
     EXPECT_FALSE(path_exists(directory_ / "recovery.signal"));

@@ -1,0 +1,36 @@
+#include "core/repository/chain.h"
+
+#include <algorithm>
+
+#include "core/base/text.h"
+
+namespace forge::repository {
+
+bool has_lost_its_parent(const BackupEntry& backup) {
+    return !backup.sentinel.is_delta() && backup.name.find("_D_") != std::string::npos;
+}
+
+Result<std::vector<const BackupEntry*>> chain_of(const std::vector<BackupEntry>& backups, const BackupEntry& backup) {
+    std::vector<const BackupEntry*> chain{&backup};
+    while (chain.back()->sentinel.is_delta()) {
+        const BackupEntry& child = *chain.back();
+        const std::string& parent = child.sentinel.delta_from;
+        const auto found = std::find_if(backups.begin(), backups.end(),
+                                        [&](const BackupEntry& entry) { return entry.name == parent; });
+        if (found == backups.end())
+            return Status(Kind::kCorrupt, "backup " + quoted(child.name) + " needs its parent " + quoted(parent) +
+                                              ", which is missing");
+        if (!found->readable)
+            return Status(Kind::kCorrupt, "backup " + quoted(child.name) + " needs its parent " + quoted(parent) +
+                                              ", which cannot be read: " + found->problem);
+        if (chain.size() > backups.size())
+            return Status(Kind::kCorrupt, "the parents of backup " + quoted(backup.name) + " lead back to it");
+        chain.push_back(&*found);
+    }
+    if (has_lost_its_parent(*chain.back()))
+        return Status(Kind::kCorrupt, "the sentinel of delta backup " + quoted(chain.back()->name) +
+                                          " does not say what its parent is");
+    return chain;
+}
+
+}  // namespace forge::repository

@@ -1,0 +1,116 @@
+#include "core/restore/fetch_sources.h"
+
+#include <algorithm>
+
+#include "core/base/text.h"
+#include "core/layout/increment.h"
+
+namespace forge::restore {
+namespace {
+
+// A file whose content, or part of it, must be in an older backup.
+struct Wanted {
+    std::string name;
+    AssembledFile* assembled = nullptr;      // null: the file was not changed since
+    std::optional<backup::Digest> sha256{};  // of a file that was not changed, as the child knows it
+};
+
+Status not_in_parent(const std::string& file, const BackupContents& parent) {
+    return Status(Kind::kCorrupt, "file " + quoted(file) + " is said to be in backup " + quoted(parent.name) +
+                                      ", which does not have it");
+}
+
+class Finder {
+public:
+    explicit Finder(const std::vector<std::unique_ptr<BackupContents>>& chain) : chain_(chain) {}
+
+    Result<std::unique_ptr<Sources>> run() {
+        std::vector<Wanted> wanted;
+        for (std::size_t i = 0; i < chain_.size(); ++i) {
+            auto level = std::make_unique<Level>();
+            level->contents = chain_[i].get();
+            level->is_target = i == 0;
+            std::vector<Wanted> older;
+            if (i == 0)
+                claim_target(*level, older);
+            else
+                FORGE_TRY(claim_wanted(*level, wanted, older));
+            choose_parts(*level);
+            sources_->levels.push_back(std::move(level));
+            wanted = std::move(older);
+        }
+        if (wanted.empty()) return std::move(sources_);
+        return Status(Kind::kCorrupt, "file " + quoted(wanted.front().name) + " of full backup " +
+                                          quoted(chain_.back()->name) + " is said to be in another backup");
+    }
+
+private:
+    void claim_target(Level& level, std::vector<Wanted>& older) {
+        for (const auto& [name, listed] : level.contents->files) claim(level, name, listed, nullptr, older);
+    }
+
+    Status claim_wanted(Level& level, const std::vector<Wanted>& wanted, std::vector<Wanted>& older) {
+        const auto& files = level.contents->files;
+        for (const Wanted& file : wanted) {
+            const auto listed = files.find(file.name);
+            if (listed == files.end() && level.contents->listed) return not_in_parent(file.name, *level.contents);
+            const ListedFile said = listed == files.end() ? ListedFile{} : listed->second;
+            if (file.sha256 && said.sha256 && *file.sha256 != *said.sha256)
+                return Status(Kind::kCorrupt, "the backups contradict each other about file " + quoted(file.name) +
+                                                  " of backup " + quoted(level.contents->name));
+            claim(level, file.name, said, file.assembled, older, file.sha256);
+        }
+        return {};
+    }
+
+    // `assembled`: newer backups have increments of the file.
+    void claim(Level& level, const std::string& name, const ListedFile& listed, AssembledFile* assembled,
+               std::vector<Wanted>& older, std::optional<backup::Digest> known = std::nullopt) {
+        if (!known && assembled == nullptr) known = listed.sha256;
+        if (listed.kind == FileKind::kSkipped) {
+            older.push_back({name, assembled, known});
+            return;
+        }
+        Claim& claim = level.claims[name];
+        claim.listed = listed;
+        if (listed.kind == FileKind::kIncrement) {
+            if (assembled == nullptr) assembled = &sources_->assembled.emplace_back();
+            claim.role = Claim::Role::kIncrement;
+            older.push_back({name, assembled, std::nullopt});
+        } else if (assembled != nullptr) {
+            claim.role = Claim::Role::kBase;
+        }
+        claim.assembled = assembled;
+    }
+
+    static void choose_parts(Level& level) {
+        for (const Part& part : level.contents->data_parts)
+            if (level.is_target || is_needed(level, part)) level.parts.push_back(&part);
+    }
+    // A list that is wrong leads to a file that is missing in the end, which is noticed.
+    static bool is_needed(const Level& level, const Part& part) {
+        if (level.claims.empty()) return false;
+        if (part.members == nullptr) return true;
+        return std::any_of(part.members->begin(), part.members->end(), [&](const std::string& member) {
+            const auto name = relative_name(member);
+            return name.ok() && level.claims.contains(*name);
+        });
+    }
+
+    const std::vector<std::unique_ptr<BackupContents>>& chain_;
+    std::unique_ptr<Sources> sources_ = std::make_unique<Sources>();
+};
+
+}  // namespace
+
+bool AssembledFile::take(std::uint32_t block) {
+    if (std::uint64_t{block} * layout::kIncrementPage >= limit || block >= done.size() || done[block]) return false;
+    done[block] = true;
+    return true;
+}
+
+Result<std::unique_ptr<Sources>> find_sources(const std::vector<std::unique_ptr<BackupContents>>& chain) {
+    return Finder(chain).run();
+}
+
+}  // namespace forge::restore
