@@ -64,6 +64,13 @@ void define_schedule_settings() {
                 "UTC");
     define_number("forge_backup.retain", "Number of base backups, and of days, to keep.",
                   "0 keeps all; -1 means: BACKUP_NUM_TO_RETAIN, else 5.", &settings.retain, kNotSet, {kNotSet, 10000});
+    define_number("forge_backup.delta_max_steps", "Number of delta backups that may follow a full one.",
+                  "0 makes every backup a full one; -1 means: WALG_DELTA_MAX_STEPS, else 0.", &settings.delta_max_steps,
+                  kNotSet, {kNotSet, 1000});
+    define_text("forge_backup.delta_origin", "What a delta backup builds on: LATEST or LATEST_FULL.",
+                "The newest backup, or the full backup that it goes back to. Empty means: WALG_DELTA_ORIGIN, else "
+                "LATEST.",
+                &settings.delta_origin, "");
     define_text("forge_backup.clone_policy", "What to do in a prefix that belongs to another cluster: warn, off or on.",
                 nullptr, &settings.clone_policy, "warn");
 }
@@ -121,6 +128,8 @@ std::vector<std::string> settings_snapshot() {
     add("compression_level", number_text_unless(settings.compression_level, kNotSet));
     add_text("encryption_key_files", settings.encryption_key_files);
     add("retain", number_text_unless(settings.retain, kNotSet));
+    add("delta_max_steps", number_text_unless(settings.delta_max_steps, kNotSet));
+    add_text("delta_origin", settings.delta_origin);
     add_text("clone_policy", settings.clone_policy);
     add("upload_concurrency", number_text_unless(settings.upload_concurrency, 0));
     add("download_concurrency", number_text_unless(settings.download_concurrency, 0));

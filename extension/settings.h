@@ -21,6 +21,8 @@ struct SettingValues {
     char* schedule;
     char* schedule_timezone;
     int retain;
+    int delta_max_steps;
+    char* delta_origin;
     char* clone_policy;
     int archive_timeout;  // milliseconds
     int upload_concurrency;

@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <iterator>
 
+#include "core/backup/changed_pages.h"
 #include "core/backup/control_file.h"
+#include "core/backup/delta_parent.h"
+#include "core/backup/delta_plan.h"
 #include "core/backup/manifest.h"
 #include "core/backup/packer.h"
 #include "core/backup/part_queue.h"
@@ -16,6 +19,7 @@
 #include "core/backup/worker_group.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/repository/mark.h"
 
 namespace forge::backup {
 namespace {
@@ -43,11 +47,15 @@ std::string host_name() {
     return buffer.data();
 }
 
-std::string backup_name(const BackupStart& start) {
+std::string full_name(const BackupStart& start) {
     // On a standby the start point can be the very end of a segment that was replayed completely (walg-format 1.2).
     const Lsn at = start.from_standby && start.start_lsn > 0 ? start.start_lsn - 1 : start.start_lsn;
     const layout::Segment segment{start.timeline, layout::segment_number(at, start.segment_size)};
     return layout::full_backup_name(layout::segment_name(segment, start.segment_size));
+}
+
+std::string delta_name(const BackupStart& start, const DeltaParent& parent) {
+    return full_name(start) + "_D_" + layout::backup_start_segment(parent.name());
 }
 
 // A file that is written from memory.
@@ -65,9 +73,11 @@ public:
     Engine(std::shared_ptr<repository::Repository> repository, BackupStart start, ControlFile control, int major,
            Progress& progress, const CancelToken& cancel, Logger& logger)
         : repository_(std::move(repository)), start_(std::move(start)), major_(major), progress_(progress),
-          cancel_(cancel), logger_(logger), name_(backup_name(start_)),
+          cancel_(cancel), logger_(logger), name_(full_name(start_)),
           method_(repository_->settings().backup_compression), disk_limit_(repository_->settings().disk_rate_limit) {
+        if (start_.user_data.empty()) start_.user_data = repository_->settings().user_data;
         system_identifier_ = control.system_identifier;
+        pages_have_right_size_ = control.block_size == kPageSize;
         sources_.data_directory = start_.data_directory;
         sources_.tablespaces = start_.tablespaces;
         sources_.version_directory = tablespace_version_directory(major, control);
@@ -79,7 +89,8 @@ public:
     ~Engine() override { abandon(); }
 
     const std::string& name() const override { return name_; }
-    // The name is free: nothing is in its place but what a failed backup left behind.
+    // Finds what to build on; afterwards the name is known and free: nothing is in its place but what a failed backup
+    // left behind.
     Status prepare();
     Status copy_files() override;
     Result<BackupReport> finish(const BackupStop& stop) override;
@@ -96,7 +107,11 @@ private:
     }
     std::string folder() const { return std::string(layout::kBackupsFolder) + name_ + "/"; }
 
+    Status take_name(std::string name);
     Status remove_objects(const store::CallContext& context);
+    std::uint64_t worker_count() const;
+    Result<std::vector<ScanEntry>> plan(ScanResult scan);
+    Status become_full();
     Status run_workers(std::vector<ScanEntry> entries);
     Status pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
     void collect(Packer& packer);
@@ -108,6 +123,9 @@ private:
     Status write_sentinel(const std::string& json);
     layout::Sentinel make_sentinel(const BackupStop& stop) const;
     layout::FilesMetadata make_files_metadata() const;
+    FileManifest make_file_manifest(const BackupStop& stop) const;
+    void describe_delta(Manifest& manifest) const;
+    Status secure_chain();
     BackupReport make_report(const layout::Sentinel& sentinel) const;
 
     std::shared_ptr<repository::Repository> repository_;
@@ -123,7 +141,10 @@ private:
     ScanOptions sources_;
     std::unique_ptr<PackContext> context_;
 
+    std::unique_ptr<DeltaParent> parent_;  // nothing: a full backup
+    std::vector<ScanEntry> skipped_;       // of which the parent holds the content
     std::uint64_t system_identifier_ = 0;
+    bool pages_have_right_size_ = true;
     std::uint64_t catalog_size_ = 0;
     std::uint64_t packed_size_ = 0;
     std::vector<PackedMember> members_;      // part = index in parts_
@@ -135,6 +156,15 @@ private:
 };
 
 Status Engine::prepare() {
+    if (pages_have_right_size_) {
+        FORGE_ASSIGN(parent_, choose_parent(*repository_, start_, system_identifier_, call(), logger_));
+    }
+    return take_name(parent_ ? delta_name(start_, *parent_) : full_name(start_));
+}
+
+Status Engine::take_name(std::string name) {
+    name_ = std::move(name);
+    context_->backup_name = name_;
     const auto sentinel = repository_->store().head(layout::sentinel_key(name_), call());
     if (sentinel.ok())
         return Status(Kind::kAlreadyExists, "backup " + quoted(name_) + " already exists",
@@ -158,11 +188,45 @@ Status Engine::copy_files() {
     if (!scan.ok()) return scan.status();
     catalog_size_ = scan->catalog_size;
     progress_.files_total = scan->files;
-    progress_.bytes_total = scan->file_bytes;
+    if (parent_) {
+        FORGE_ASSIGN(scan->entries, plan(std::move(*scan)));
+    } else {
+        progress_.bytes_total = scan->file_bytes;
+    }
     FORGE_TRY(run_workers(std::move(scan->entries)));
     FORGE_TRY(copy_control_file());
     copied_ = true;
     return {};
+}
+
+std::uint64_t Engine::worker_count() const {
+    const settings::Settings& settings = repository_->settings();
+    const std::uint64_t affordable = std::max<std::uint64_t>(1, settings.memory_limit / kMemoryOfWorker);
+    return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::max(1, settings.upload_concurrency)), 1,
+                                     affordable);
+}
+
+// What is to be stored. Nothing is uploaded yet, so that the backup can still become a full one.
+Result<std::vector<ScanEntry>> Engine::plan(ScanResult scan) {
+    const std::uint64_t of_full = scan.file_bytes;
+    FORGE_ASSIGN(DeltaPlan plan, plan_delta(std::move(scan.entries), *parent_, *context_, workers_, worker_count()));
+    progress_.bytes_total = progress_.bytes_done + std::min(plan.stored_bytes, of_full);
+    if (plan.stored_bytes >= of_full) {
+        logger_.log(LogLevel::kNotice,
+                    "the backup is a full one: a delta of backup " + quoted(parent_->name()) + " would not be smaller");
+        FORGE_TRY(become_full());
+        return without_plan(std::move(plan));
+    }
+    logger_.log(LogLevel::kNotice, "delta of " + quoted(parent_->name()) + ", " + std::to_string(plan.skipped.size()) +
+                                       " files unchanged, " + std::to_string(plan.incremented) + " with increments");
+    skipped_ = std::move(plan.skipped);
+    progress_.files_done += static_cast<std::uint32_t>(skipped_.size());
+    return std::move(plan.entries);
+}
+
+Status Engine::become_full() {
+    parent_.reset();
+    return take_name(full_name(start_));
 }
 
 Status Engine::run_workers(std::vector<ScanEntry> entries) {
@@ -175,10 +239,7 @@ Status Engine::run_workers(std::vector<ScanEntry> entries) {
     for (const auto& count : left)
         if (count == 0) ++progress_.tablespaces_done;
 
-    const settings::Settings& settings = repository_->settings();
-    const std::uint64_t affordable = std::max<std::uint64_t>(1, settings.memory_limit / kMemoryOfWorker);
-    const auto count =
-        std::clamp<std::uint64_t>(static_cast<std::uint64_t>(std::max(1, settings.upload_concurrency)), 1, affordable);
+    const std::uint64_t count = worker_count();
     context_->last_part_number = 1;
     std::vector<std::unique_ptr<Packer>> packers;
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -263,21 +324,45 @@ Status Engine::write_label(const BackupStop& stop) {
                                                          {std::string(kLabelMember), stop.backup_label, now}});
 }
 
+FileManifest Engine::make_file_manifest(const BackupStop& stop) const {
+    FileManifest manifest;
+    manifest.timeline = start_.timeline;
+    manifest.start_lsn = start_.start_lsn;
+    manifest.finish_lsn = stop.finish_lsn;
+    manifest.system_identifier = system_identifier_;
+    manifest.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
+    for (const PackedMember& member : members_) {
+        if (!member.is_file) continue;
+        ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.sha256};
+        if (member.incremented_size) {
+            file.size = *member.incremented_size;
+            file.sha256.reset();
+        }
+        manifest.files.push_back(std::move(file));
+    }
+    for (const ScanEntry& file : skipped_) manifest.files.push_back(parent_->record_of(file));
+    manifest.files.insert(manifest.files.end(), extra_files_.begin(), extra_files_.end());
+    return manifest;
+}
+
+void Engine::describe_delta(Manifest& manifest) const {
+    manifest.parent = parent_->name();
+    manifest.parent_sentinel_sha256 = parent_->sentinel_sha256();
+    for (const PackedMember& member : members_)
+        if (member.incremented_size) manifest.incremented.push_back(member.name.substr(1));
+    for (const ScanEntry& file : skipped_) manifest.skipped.push_back(file.name.substr(1));
+    std::sort(manifest.incremented.begin(), manifest.incremented.end());
+    std::sort(manifest.skipped.begin(), manifest.skipped.end());
+}
+
 // `sentinel`: the text of the sentinel object that will follow; the two are bound together.
 Status Engine::write_manifest_object(const BackupStop& stop, std::string_view sentinel) {
     Manifest manifest;
     manifest.backup = name_;
     manifest.sentinel_sha256 = sha256(as_bytes(sentinel));
     manifest.parts = parts_;
-    manifest.files.timeline = start_.timeline;
-    manifest.files.start_lsn = start_.start_lsn;
-    manifest.files.finish_lsn = stop.finish_lsn;
-    manifest.files.system_identifier = system_identifier_;
-    manifest.files.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
-    for (const PackedMember& member : members_)
-        if (member.is_file)
-            manifest.files.files.push_back({member.name.substr(1), member.size, member.mtime.seconds(), member.sha256});
-    manifest.files.files.insert(manifest.files.files.end(), extra_files_.begin(), extra_files_.end());
+    manifest.files = make_file_manifest(stop);
+    if (parent_) describe_delta(manifest);
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
     FORGE_TRY(write_manifest(manifest, *sink));
     return sink->finish();
@@ -287,6 +372,12 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     layout::Sentinel sentinel;
     sentinel.start_lsn = start_.start_lsn;
     sentinel.finish_lsn = stop.finish_lsn;
+    if (parent_) {
+        sentinel.delta_lsn = parent_->start_lsn();
+        sentinel.delta_from = parent_->name();
+        sentinel.delta_full_name = parent_->root();
+        sentinel.delta_count = parent_->count();
+    }
     sentinel.pg_version = start_.pg_version;
     sentinel.system_identifier = system_identifier_;
     sentinel.uncompressed_size = packed_size_;
@@ -311,10 +402,17 @@ layout::FilesMetadata Engine::make_files_metadata() const {
     for (const PackedMember& member : members_) {
         layout::FileEntry entry;
         entry.mtime = member.mtime;
+        entry.is_incremented = member.incremented_size.has_value();
         entry.corrupt_count = member.bad_count;
         entry.corrupt_blocks = member.bad_blocks;
         metadata.files.emplace(member.name, std::move(entry));
         metadata.tar_file_sets[member.part].second.push_back(member.name);
+    }
+    for (const ScanEntry& file : skipped_) {
+        layout::FileEntry entry;
+        entry.mtime = file.mtime;
+        entry.is_skipped = true;
+        metadata.files.emplace(file.name, std::move(entry));
     }
     metadata.tar_file_sets.back().second = {std::string(kMapMember), std::string(kLabelMember)};
     return metadata;
@@ -326,8 +424,12 @@ BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
     report.uncompressed = sentinel.uncompressed_size;
     report.compressed = sentinel.compressed_size;
     report.parts = static_cast<int>(parts_.size());
+    if (parent_) report.parent = parent_->name();
+    report.skipped_files = static_cast<int>(skipped_.size());
+    report.files = report.skipped_files;
     for (const PackedMember& member : members_) {
         if (member.is_file) ++report.files;
+        if (member.incremented_size) ++report.incremented_files;
         report.corrupt_pages += member.bad_count;
         for (const std::uint32_t block : member.bad_blocks)
             if (report.corrupt_files.size() < kListedCorruptPages)
@@ -359,6 +461,15 @@ Status Engine::write_sentinel(const std::string& json) {
                   "Do not let two servers make backups of one cluster at the same time.");
 }
 
+// A delta without its parents could not be restored, and one that is kept for ever needs parents that are.
+Status Engine::secure_chain() {
+    FORGE_TRY(parent_->check_still_there(*repository_, call()));
+    if (!start_.permanent) return {};
+    for (const std::string& backup : parent_->chain())
+        FORGE_TRY(repository::mark_permanent(*repository_, backup, true, call()));
+    return {};
+}
+
 Result<BackupReport> Engine::finish(const BackupStop& stop) {
     if (!copied_ || ended_) return Status(Kind::kInternal, "the files of the backup were not copied");
     FORGE_TRY(write_label(stop));
@@ -366,6 +477,7 @@ Result<BackupReport> Engine::finish(const BackupStop& stop) {
     const std::string json = layout::sentinel_json(sentinel);
     FORGE_TRY(write_manifest_object(stop, json));
     FORGE_TRY(write_metadata(sentinel));
+    if (parent_) FORGE_TRY(secure_chain());
     FORGE_TRY(write_sentinel(json));
     ended_ = true;
     return make_report(sentinel);

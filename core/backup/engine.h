@@ -24,7 +24,12 @@ struct BackupStart {
     std::vector<layout::Tablespace> tablespaces;
     Instant start_time;
     bool permanent = false;
-    std::string user_data;         // JSON text or empty
+    std::string user_data;  // JSON text; empty = that of the settings
+    // Delta backups (walg-format 8.3). Whether there are any, and what they build on, is in the settings.
+    bool full = false;
+    // The backup to build on, at most one of the two; where it cannot serve that is an error, while without them, or
+    // named by a variable only, the backup is a full one then.
+    std::string delta_from_name, delta_from_user_data;
     bool verify_checksums = true;  // effective only if the control file says that the cluster has checksums
 };
 struct BackupStop {
@@ -34,7 +39,9 @@ struct BackupStop {
 };
 // Readable from any thread while the backup runs.
 struct Progress {
-    std::atomic<std::uint64_t> bytes_total{0};  // estimate from the scan; 0 while scanning
+    // What will be read, by the scan; 0 while scanning. Grows once in a delta backup, which reads the pages that
+    // changed a second time.
+    std::atomic<std::uint64_t> bytes_total{0};
     std::atomic<std::uint64_t> bytes_done{0};
     std::atomic<std::uint64_t> bytes_stored{0};
     std::atomic<std::uint32_t> files_total{0}, files_done{0};
@@ -44,6 +51,8 @@ struct BackupReport {
     std::string name;
     std::uint64_t uncompressed = 0, compressed = 0;
     int parts = 0, files = 0;
+    std::string parent;  // of a delta backup, empty for a full one
+    int skipped_files = 0, incremented_files = 0;
     std::uint64_t corrupt_pages = 0;
     std::vector<std::string> corrupt_files;  // "base/5/16384: block 3" …, at most 100
 };
@@ -51,6 +60,8 @@ struct BackupReport {
 class BackupEngine {
 public:
     virtual ~BackupEngine() = default;  // without finish(): everything uploaded is removed as far as the store answers
+    // Known from the beginning; a delta that turns out to be no smaller than a full backup becomes one in copy_files()
+    // and changes its name.
     virtual const std::string& name() const = 0;
     // Copies every file; `global/pg_control` is read last. Refuses (kAlreadyExists) a name whose sentinel exists;
     // clears leftovers of a failed one.

@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <optional>
 
+#include "core/backup/changed_pages.h"
 #include "core/backup/exclude.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/layout/increment.h"
 
 namespace forge::backup {
 namespace {
@@ -46,7 +47,18 @@ PackedMember packed_member(const ScanEntry& entry, std::size_t part) {
     return member;
 }
 
-// Nothing when the file is gone. O_NONBLOCK: whatever took the file's place since the scan, opening it does not wait.
+// How many of `blocks` from `first` on lie side by side in the file, at most what the buffer holds.
+std::size_t run_length(const std::vector<std::uint32_t>& blocks, std::size_t first) {
+    std::size_t length = 1;
+    while (length < kBuffer / kPageSize && first + length < blocks.size() &&
+           blocks[first + length] == blocks[first] + length)
+        ++length;
+    return length;
+}
+
+}  // namespace
+
+// O_NONBLOCK: whatever took the file's place since the scan, opening it does not wait.
 Result<std::optional<Fd>> open_source(const std::string& path) {
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (fd.valid()) return std::optional<Fd>(std::move(fd));
@@ -54,7 +66,11 @@ Result<std::optional<Fd>> open_source(const std::string& path) {
     return errno_status(errno, "could not open file", path);
 }
 
-}  // namespace
+std::optional<PageChecker> page_checker(const PackContext& context, const ScanEntry& file, int fd) {
+    if (!context.verify_pages || !file.is_relation) return std::nullopt;
+    const auto relation = parse_relation_file(base_name(file.name));
+    return PageChecker(fd, relation ? relation->segment * context.relation_segment_blocks : 0, context.start_lsn);
+}
 
 Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const std::string& file_name,
                                                      const CancelToken& cancel) {
@@ -117,25 +133,67 @@ Status Packer::add_file(ScanEntry entry) {
         context_.logger.warning("special file " + quoted(path) + " is left out of the backup");
         return {};
     }
+    FORGE_TRY(ensure_part());
+    if (entry.changed) return add_increment(entry, path, fd->get());
     // The size now is what the header promises; what comes later is in the WAL.
     entry.size = static_cast<std::uint64_t>(info.st_size);
-    FORGE_TRY(ensure_part());
+    return add_whole(std::move(entry), path, fd->get());
+}
+
+Status Packer::add_whole(ScanEntry entry, const std::string& path, int fd) {
     FORGE_TRY(part_->tar().begin(tar_member(entry, owners_)));
     PackedMember member = packed_member(entry, parts_.size());
-    std::optional<PageChecker> checker;
-    if (context_.verify_pages && entry.is_relation) {
-        const auto file = parse_relation_file(base_name(path));
-        const std::uint32_t first_block = file ? file->segment * context_.relation_segment_blocks : 0;
-        checker.emplace(fd->get(), first_block, context_.start_lsn);
-    }
-    FORGE_TRY(copy_content(fd->get(), path, entry.size, member, checker ? &*checker : nullptr));
+    std::optional<PageChecker> checker = page_checker(context_, entry, fd);
+    FORGE_TRY(copy_content(fd, path, entry.size, member, checker ? &*checker : nullptr));
     if (checker) {
         member.bad_count = checker->bad_count();
         member.bad_blocks = checker->bad_blocks();
-        report_bad_pages(entry, member);
     }
+    return end_file(std::move(member));
+}
+
+// Everything about the increment was decided by the plan; only the pages are as they are now. One that was written
+// since, or is gone, is in the WAL of this backup.
+Status Packer::add_increment(const ScanEntry& entry, const std::string& path, int fd) {
+    const ChangedPages& pages = *entry.changed;
+    const layout::IncrementHeader header{pages.file_size, pages.blocks()};
+    TarMember head = tar_member(entry, owners_);
+    head.size = layout::increment_size(pages.count);
+    FORGE_TRY(part_->tar().begin(head));
+    PackedMember member = packed_member(entry, parts_.size());
+    member.size = head.size;
+    member.incremented_size = pages.file_size;
+    member.bad_count = pages.bad_count;
+    member.bad_blocks = pages.bad_blocks;
+    const Bytes start = layout::encode_increment_header(header);
+    FORGE_TRY(part_->tar().write(start));
+    context_.progress.bytes_done += start.size();
+    FORGE_TRY(copy_pages(fd, path, header.blocks));
+    return end_file(std::move(member));
+}
+
+Status Packer::copy_pages(int fd, const std::string& path, const std::vector<std::uint32_t>& blocks) {
+    if (buffer_.empty()) buffer_.resize(kBuffer);
+    for (std::size_t at = 0; at < blocks.size();) {
+        FORGE_TRY(context_.stop.check());
+        const std::size_t count = run_length(blocks, at);
+        const MutableBytes run(buffer_.data(), count * kPageSize);
+        if (!context_.disk_limit.acquire(run.size(), context_.stop)) return context_.stop.check();
+        if (::lseek(fd, static_cast<off_t>(blocks[at]) * static_cast<off_t>(kPageSize), SEEK_SET) < 0)
+            return errno_status(errno, "could not read file", path);
+        FORGE_ASSIGN(const std::size_t got, read_fd(fd, run, path));
+        std::fill(run.begin() + static_cast<std::ptrdiff_t>(got), run.end(), std::uint8_t{0});
+        FORGE_TRY(part_->tar().write(run));
+        context_.progress.bytes_done += run.size();
+        at += count;
+    }
+    return {};
+}
+
+Status Packer::end_file(PackedMember member) {
+    report_bad_pages(member);
+    part_bytes_ += member.size;
     members_.push_back(std::move(member));
-    part_bytes_ += entry.size;
     part_->report_stored();
     if (part_bytes_ >= context_.part_size_limit) return close();
     return {};
@@ -175,10 +233,10 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
     return {};
 }
 
-void Packer::report_bad_pages(const ScanEntry& entry, const PackedMember& member) {
+void Packer::report_bad_pages(const PackedMember& member) {
     if (member.bad_count == 0) return;
     context_.logger.warning("checksum verification failed for " + std::to_string(member.bad_count) +
-                            (member.bad_count == 1 ? " page" : " pages") + " of file " + quoted(entry.name.substr(1)) +
+                            (member.bad_count == 1 ? " page" : " pages") + " of file " + quoted(member.name.substr(1)) +
                             ", first block " + std::to_string(member.bad_blocks.front()));
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "core/backup/page_check.h"
 #include "core/backup/scan.h"
 #include "core/backup/tar_writer.h"
+#include "core/base/file.h"
 #include "core/base/rate_limiter.h"
 
 namespace forge::backup {
@@ -36,13 +38,20 @@ struct PackContext {
 struct PackedMember {
     std::string name;
     Instant mtime;
-    std::uint64_t size = 0;
+    std::uint64_t size = 0;  // of the tar member
+    // Of an increment, which has no digest: size of the file it belongs to.
+    std::optional<std::uint64_t> incremented_size;
     Digest sha256{};
     std::uint64_t bad_count = 0;
     std::vector<std::uint32_t> bad_blocks;
     std::uint32_t part = 0;  // index in Packer::parts()
     bool is_file = false;
 };
+
+// Opens a file of the data directory to read it. Nothing when the file is gone.
+Result<std::optional<Fd>> open_source(const std::string& path);
+// For a relation, where the pages are to be verified; `fd` outlives it.
+std::optional<PageChecker> page_checker(const PackContext& context, const ScanEntry& file, int fd);
 
 // One tar object on its way into the store.
 class PartWriter {
@@ -72,7 +81,7 @@ public:
     explicit Packer(PackContext& context, int first_number = 0) : context_(context), next_number_(first_number) {}
     // A directory or symbolic link.
     Status add_header(ScanEntry entry);
-    // A file; skipped silently when it is gone.
+    // A file, or the pages of it that its entry says; skipped silently when it is gone.
     Status add_file(ScanEntry entry);
     // Ends the part that is open, if any.
     Status close();
@@ -82,9 +91,13 @@ public:
 
 private:
     Status ensure_part();
+    Status add_whole(ScanEntry entry, const std::string& path, int fd);
+    Status add_increment(const ScanEntry& entry, const std::string& path, int fd);
+    Status copy_pages(int fd, const std::string& path, const std::vector<std::uint32_t>& blocks);
+    Status end_file(PackedMember member);
     Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member,
                         PageChecker* checker);
-    void report_bad_pages(const ScanEntry& entry, const PackedMember& member);
+    void report_bad_pages(const PackedMember& member);
 
     PackContext& context_;
     int next_number_;

@@ -200,7 +200,10 @@ private:
                     const struct stat& info, std::uint16_t root) {
         ScanEntry entry = make_entry(full, info, ScanEntry::Type::kFile, root);
         entry.size = static_cast<std::uint64_t>(info.st_size);
-        entry.is_relation = is_relation_directory(member, options_.version_directory) && parse_relation_file(name);
+        const auto relation = parse_relation_file(name);
+        entry.is_relation = relation && is_relation_directory(member, options_.version_directory);
+        entry.is_paged =
+            relation && relation->fork == Fork::kMain && is_database_directory(member, options_.version_directory);
         result_.file_bytes += entry.size;
         ++result_.files;
         result_.entries.push_back(std::move(entry));

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@
 #include "core/layout/backup_json.h"
 
 namespace forge::backup {
+
+struct ChangedPages;
 
 struct ScanEntry {
     enum class Type : std::uint8_t { kFile, kDirectory, kSymlink };
@@ -27,6 +30,8 @@ struct ScanEntry {
     std::uint16_t root = 0;  // 0 = the data directory, n = the n-th tablespace, from 1
     Type type = Type::kFile;
     bool is_relation = false;  // a relation's file: its pages have checksums
+    bool is_paged = false;     // main fork of a relation of a database: it may be stored as an increment
+    std::shared_ptr<const ChangedPages> changed;  // what to store of it; nothing = all of it
 };
 
 struct ScanOptions {

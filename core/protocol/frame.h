@@ -25,12 +25,12 @@
 //
 // Role "backup", one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded:
 // kBackupBegin  kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds since
-//               1970), kPermanent, kUserData, kVerifyChecksums
+//               1970), kPermanent, kUserData, kVerifyChecksums, kFull (1: no delta)
 //               -> kProgress (at most 4 a second, with kName), then kBackupCopied kName
 // kWalExists    kName -> kDone kState "yes" | "no"
 // kBackupStop   kFinishLsn, kLabel, kTablespaceMap
 //               -> kProgress, then kDone kName, kUncompressed, kCompressed, kParts, kFiles, kCorruptPages,
-//               kCorruptFile*
+//               kCorruptFile*, and of a delta kParent, kSkippedFiles, kIncrementedFiles
 //
 // Role "query", one helper for questions of a backend or the scheduler, one after the other:
 // kList         -> kRow with the columns of backup_list(), then kDone
@@ -131,6 +131,10 @@ enum class Tag : std::uint16_t {
     kCompressed,
     kAllowNearest,
     kCounter,
+    kFull,
+    kParent,
+    kSkippedFiles,
+    kIncrementedFiles,
 };
 
 struct Frame {

@@ -24,5 +24,6 @@ std::string change_of_file(const std::string& path);
 Status load_s3(Draft& draft);
 Status load_keys(Draft& draft);
 Status load_limits(Draft& draft);
+Status load_delta(Draft& draft);
 
 }  // namespace forge::settings

@@ -231,6 +231,7 @@ Result<Settings> load(const Inputs& inputs) {
         FORGE_TRY(load_compression(draft));
         FORGE_TRY(load_keys(draft));
         FORGE_TRY(load_user_data(draft));
+        FORGE_TRY(load_delta(draft));
     }
     if (settings.network_rate_limit > 0) {
         settings.s3.network_limit = std::make_shared<RateLimiter>(settings.network_rate_limit);

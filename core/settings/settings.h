@@ -23,8 +23,8 @@ namespace forge::settings {
 inline constexpr std::string_view kDefaultEnvDir = "/run/etc/wal-e.d/env";
 
 struct Inputs {
-    // Setting name ("storage", "s3_endpoint", …) -> value. Not set: an empty value; -1 for "retain" and
-    // "compression_level"; 0 for the concurrencies and rate limits; "auto" for "s3_path_style". Other names are
+    // Setting name ("storage", "s3_endpoint", …) -> value. Not set: an empty value; -1 for "retain",
+    // "delta_max_steps" and "compression_level"; 0 for the concurrencies and rate limits; "auto" for "s3_path_style". Other names are
     // ignored.
     std::map<std::string, std::string> explicit_values;
     std::map<std::string, std::string> environment;     // variable -> value; may be empty
@@ -35,6 +35,9 @@ struct Inputs {
 std::map<std::string, std::string> process_environment();
 
 enum class StorageKind { kOff, kDirectory, kS3 };
+
+// What a delta backup builds on: the newest backup, or the full backup that one goes back to.
+enum class DeltaOrigin { kLatest, kLatestFull };
 
 struct Settings {
     StorageKind kind = StorageKind::kOff;
@@ -53,6 +56,11 @@ struct Settings {
     std::uint64_t part_size_limit = 1ULL << 30;  // uncompressed bytes in a part of a backup (WALG_TAR_SIZE_THRESHOLD)
     std::string user_data;                       // WALG_SENTINEL_USER_DATA, JSON text or empty
     int retain = 5;                              // setting, else BACKUP_NUM_TO_RETAIN
+    // Delta backups: how many may follow a full one; 0 = every backup is full.
+    int delta_max_steps = 0;
+    DeltaOrigin delta_origin = DeltaOrigin::kLatest;
+    // The backup that deltas build on, by variable only; at most one of them is set. Empty = the latest.
+    std::string delta_from_name, delta_from_user_data;
 
     struct Origin {
         std::string name;    // setting; "encryption_key_files" once for each key

@@ -32,7 +32,7 @@ constexpr std::array<std::string_view, 14> kStorageVariables{
     "S3_STORAGE_CLASS",
 };
 
-constexpr std::array<std::string_view, 38> kOtherVariables{
+constexpr std::array<std::string_view, 42> kOtherVariables{
     "BACKUP_NUM_TO_RETAIN",
     "FORGE_OLD_LIBSODIUM_KEYS",
     "PGVERSION",
@@ -47,6 +47,10 @@ constexpr std::array<std::string_view, 38> kOtherVariables{
     "WALG_BACKUP_COMPRESSION_METHOD",
     "WALG_COMPRESSION_METHOD",
     "WALG_CSE_KMS_ID",
+    "WALG_DELTA_FROM_NAME",
+    "WALG_DELTA_FROM_USER_DATA",
+    "WALG_DELTA_MAX_STEPS",
+    "WALG_DELTA_ORIGIN",
     "WALG_DISK_RATE_LIMIT",
     "WALG_DOWNLOAD_CONCURRENCY",
     "WALG_FILE_PREFIX",

@@ -227,6 +227,30 @@ TEST_F(SettingsTest, Limits) {
     EXPECT_EQ(loaded().retain, 2);
 }
 
+TEST_F(SettingsTest, DeltasAreOffUntilSomebodySaysHowMany) {
+    variable("WALG_FILE_PREFIX", "/dir");
+    Settings settings = loaded();
+    EXPECT_EQ(settings.delta_max_steps, 0);
+    EXPECT_EQ(settings.delta_origin, DeltaOrigin::kLatest);
+    EXPECT_EQ(origin(settings, "delta_max_steps").source, "default");
+    variable("WALG_DELTA_MAX_STEPS", "7");
+    variable("WALG_DELTA_ORIGIN", "LATEST_FULL");
+    variable("WALG_DELTA_FROM_NAME", "base_000000010000000000000003");
+    inputs_.explicit_values = {{"delta_max_steps", "-1"}, {"delta_origin", ""}};
+    settings = loaded();
+    EXPECT_EQ(settings.delta_max_steps, 7);
+    EXPECT_EQ(settings.delta_origin, DeltaOrigin::kLatestFull);
+    EXPECT_EQ(settings.delta_from_name, "base_000000010000000000000003");
+    EXPECT_THAT(origin(settings, "delta_origin").source, HasSubstr("WALG_DELTA_ORIGIN"));
+    inputs_.explicit_values = {{"delta_max_steps", "0"}, {"delta_origin", "LATEST"}};
+    settings = loaded();
+    EXPECT_EQ(settings.delta_max_steps, 0);
+    EXPECT_EQ(settings.delta_origin, DeltaOrigin::kLatest);
+    EXPECT_EQ(origin(settings, "delta_max_steps").source, "setting");
+    variable("WALG_DELTA_FROM_USER_DATA", "{}");
+    EXPECT_THAT(failure().message(), HasSubstr("WALG_DELTA_FROM_USER_DATA names a backup as well"));
+}
+
 TEST_F(SettingsTest, Sizes) {
     inputs_.explicit_values["storage"] = "/dir";
     const std::pair<const char*, std::uint64_t> cases[] = {{"16777216", 16ULL << 20}, {"16384kB", 16ULL << 20},
@@ -336,7 +360,10 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"WALG_NETWORK_RATE_LIMIT", "1 Mbit", "invalid size"}, Bad{"memory_limit", "1MB", "too low"},
         Bad{"WALG_TAR_SIZE_THRESHOLD", "0", "invalid size"}, Bad{"retain", "many", "\"many\""},
         Bad{"BACKUP_NUM_TO_RETAIN", "-5", "\"-5\""}, Bad{"user_data", "{", "not valid JSON"},
-        Bad{"WALG_SENTINEL_USER_DATA", "text", "not valid JSON"}));
+        Bad{"WALG_SENTINEL_USER_DATA", "text", "not valid JSON"}, Bad{"delta_max_steps", "-2", "\"-2\""},
+        Bad{"WALG_DELTA_MAX_STEPS", "many", "\"many\""}, Bad{"delta_origin", "latest", "unrecognized origin"},
+        Bad{"WALG_DELTA_ORIGIN", "FULL", "unrecognized origin"},
+        Bad{"WALG_DELTA_FROM_USER_DATA", "{", "not valid JSON"}));
 
 TEST_F(SettingsTest, KeyOfWrongLengthIsRefusedByName) {
     variable("WALG_FILE_PREFIX", "/dir");

@@ -1,0 +1,216 @@
+#include "core/backup/delta_parent.h"
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/layout/history.h"
+#include "core/repository/chain.h"
+#include "core/repository/user_data.h"
+
+namespace forge::backup {
+namespace {
+
+constexpr std::size_t kLargestManifest = 1ULL << 30;
+constexpr std::size_t kLargestSentinel = 1ULL << 30;
+constexpr std::size_t kLargestHistory = 1 << 20;
+// The clock of files ticks some hundred times a second: one that was written twice in a tick looks the same, and the
+// parent may have read it in between. Only what had been left alone for a while when the parent began is sure to be
+// what the parent has. The margin covers clocks of two hosts that differ a little as well.
+constexpr std::int64_t kSettledNanos = 60LL * 1'000'000'000;
+
+bool concerns_store(const Status& status) { return status.retryable() || status.is(Kind::kCancelled); }
+
+// Why a backup cannot be built on.
+Status cannot_serve(std::string reason) { return Status(Kind::kInvalid, std::move(reason)); }
+
+class Chooser {
+public:
+    Chooser(repository::Repository& repository, const BackupStart& start, std::uint64_t system_identifier,
+            const store::CallContext& context)
+        : repository_(repository), settings_(repository.settings()), start_(start),
+          system_identifier_(system_identifier), context_(context) {}
+
+    bool is_named_by_caller() const { return !start_.delta_from_name.empty() || !start_.delta_from_user_data.empty(); }
+
+    Result<std::unique_ptr<DeltaParent>> run() {
+        FORGE_ASSIGN(const repository::BackupEntry candidate, find_candidate());
+        const int count = candidate.sentinel.is_delta() ? candidate.sentinel.delta_count + 1 : 1;
+        if (count > settings_.delta_max_steps)
+            return cannot_serve("backup " + quoted(candidate.name) + " ends a chain of " + std::to_string(count - 1) +
+                                " deltas, and delta_max_steps is " + std::to_string(settings_.delta_max_steps));
+        const bool from_full = settings_.delta_origin == settings::DeltaOrigin::kLatestFull;
+        if (candidate.sentinel.is_permanent && !start_.permanent && !from_full)
+            return cannot_serve("backup " + quoted(candidate.name) + " is permanent, and the new one is not");
+        FORGE_ASSIGN(const std::vector<repository::BackupEntry> backups, repository_.list_backups(context_));
+        FORGE_ASSIGN(const auto chain, repository::chain_of(backups, candidate));
+        DeltaParent::Content content;
+        content.root = chain.back()->name;
+        content.entry = from_full ? *chain.back() : candidate;
+        content.count = count;
+        for (auto it = from_full ? chain.end() - 1 : chain.begin(); it != chain.end(); ++it)
+            content.chain.push_back((*it)->name);
+        FORGE_TRY(check(content.entry));
+        FORGE_TRY(read(content));
+        return std::make_unique<DeltaParent>(std::move(content));
+    }
+
+private:
+    Result<repository::BackupEntry> find_candidate() {
+        if (!start_.delta_from_name.empty()) return repository_.find_backup(start_.delta_from_name, context_);
+        if (!start_.delta_from_user_data.empty())
+            return repository::find_by_user_data(repository_, start_.delta_from_user_data, context_);
+        if (!settings_.delta_from_name.empty()) return repository_.find_backup(settings_.delta_from_name, context_);
+        if (!settings_.delta_from_user_data.empty())
+            return repository::find_by_user_data(repository_, settings_.delta_from_user_data, context_);
+        return repository_.find_backup(std::string(repository::kLatest), context_);
+    }
+
+    Status check(const repository::BackupEntry& parent) {
+        const layout::Sentinel& sentinel = parent.sentinel;
+        const std::string subject = "backup " + quoted(parent.name);
+        if (!parent.readable || !parent.problem.empty())
+            return cannot_serve(subject + " cannot be read: " + parent.problem);
+        if (!sentinel.start_lsn || !sentinel.finish_lsn) return cannot_serve(subject + " does not say where it began");
+        if (sentinel.system_identifier != system_identifier_)
+            return cannot_serve(subject + " was made of another cluster");
+        if (sentinel.pg_version / 10000 != start_.pg_version / 10000)
+            return cannot_serve(subject + " was made of another major version of the server");
+        if (*sentinel.finish_lsn > start_.start_lsn)
+            return cannot_serve(subject + " ended at " + format_lsn(*sentinel.finish_lsn) +
+                                ", after this backup begins at " + format_lsn(start_.start_lsn));
+        if (sentinel.files_metadata_disabled) return cannot_serve(subject + " was made without a list of its files");
+        return check_lineage(parent);
+    }
+
+    // The parent must lie on the way to our timeline: what was written after another branch left is in none of our
+    // pages, and looks as if it were.
+    Status check_lineage(const repository::BackupEntry& parent) {
+        const Timeline timeline = parent.timeline();
+        if (timeline == start_.timeline) return {};
+        const std::string subject = "backup " + quoted(parent.name) + " on timeline " + std::to_string(timeline);
+        if (timeline > start_.timeline)
+            return cannot_serve(subject + " is not on the way to timeline " + std::to_string(start_.timeline));
+        auto text = read_history();
+        if (!text.ok() && concerns_store(text.status())) return text.status();
+        auto history =
+            text.ok() ? layout::parse_history(*text) : Result<std::vector<layout::HistoryEntry>>(text.status());
+        if (!history.ok())
+            return cannot_serve("the history of timeline " + std::to_string(start_.timeline) +
+                                " is not known: " + history.status().message());
+        const auto found = std::find_if(history->begin(), history->end(),
+                                        [&](const layout::HistoryEntry& entry) { return entry.timeline == timeline; });
+        if (found == history->end() || found->switch_point < *parent.sentinel.finish_lsn)
+            return cannot_serve(subject + " is not on the way to timeline " + std::to_string(start_.timeline));
+        return {};
+    }
+
+    Result<std::string> read_history() {
+        const std::string name = layout::history_name(start_.timeline);
+        auto local = read_file(join_path(start_.data_directory, "pg_wal/" + name), kLargestHistory);
+        if (local.ok()) return local;
+        return repository_.read_wal_text(name, context_);
+    }
+
+    Status read(DeltaParent::Content& content) {
+        const std::string& name = content.entry.name;
+        const std::string key = layout::sentinel_key(name);
+        FORGE_ASSIGN(const auto source, repository_.store().get(key, std::nullopt, context_));
+        FORGE_ASSIGN(const std::string sentinel, read_all_text(*source, kLargestSentinel));
+        content.sentinel_sha256 = sha256(as_bytes(sentinel));
+        FORGE_ASSIGN(content.files, repository_.files_metadata(name, context_));
+        if (content.entry.sentinel.manifest.empty()) return {};
+        return read_manifest(content);
+    }
+
+    Status read_manifest(DeltaParent::Content& content) {
+        const std::string& name = content.entry.name;
+        const auto method = manifest_method(content.entry.sentinel.manifest);
+        if (!method) return cannot_serve("backup " + quoted(name) + " names a manifest of an unknown form");
+        FORGE_ASSIGN(const auto source, repository_.open_object(manifest_key(name, *method), *method, context_));
+        FORGE_ASSIGN(const std::string text, read_all_text(*source, kLargestManifest));
+        auto manifest = parse_manifest(text);
+        if (!manifest.ok()) return manifest.status().with_context(manifest_key(name, *method));
+        if (manifest->backup != name || manifest->sentinel_sha256 != content.sentinel_sha256)
+            return cannot_serve("the manifest of backup " + quoted(name) + " does not belong to its sentinel");
+        content.manifest = std::move(manifest).value();
+        return {};
+    }
+
+    repository::Repository& repository_;
+    const settings::Settings& settings_;
+    const BackupStart& start_;
+    std::uint64_t system_identifier_;
+    store::CallContext context_;
+};
+
+}  // namespace
+
+DeltaParent::DeltaParent(Content content) : content_(std::move(content)) {
+    if (!content_.manifest) return;
+    for (const ManifestFile& file : content_.manifest->files.files) records_.emplace(file.path, &file);
+}
+
+const ManifestFile* DeltaParent::find_record(const std::string& member) const {
+    const auto found = records_.find(std::string_view(member).substr(1));
+    return found == records_.end() ? nullptr : found->second;
+}
+
+bool DeltaParent::has(const ScanEntry& file) const {
+    return content_.files.files.contains(file.name) && (!content_.manifest || find_record(file.name) != nullptr);
+}
+
+bool DeltaParent::has_unchanged(const ScanEntry& file) const {
+    const auto known = content_.files.files.find(file.name);
+    if (known == content_.files.files.end() || known->second.mtime != file.mtime) return false;
+    if (file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kSettledNanos) return false;
+    if (!content_.manifest) return true;
+    const ManifestFile* const record = find_record(file.name);
+    return record != nullptr && record->size == file.size;
+}
+
+ManifestFile DeltaParent::record_of(const ScanEntry& file) const {
+    if (const ManifestFile* const record = find_record(file.name)) return *record;
+    ManifestFile record;
+    record.path = file.name.substr(1);
+    record.size = file.size;
+    record.mtime_seconds = file.mtime.seconds();
+    return record;
+}
+
+Status DeltaParent::check_still_there(repository::Repository& repository, const store::CallContext& context) const {
+    for (const std::string& backup : content_.chain) {
+        const Status there = repository.store().head(layout::sentinel_key(backup), context).status();
+        if (there.is(Kind::kNotFound))
+            return Status(Kind::kInvalid, "backup " + quoted(backup) + ", which this one builds on, was removed",
+                          "Make the backup again.");
+        FORGE_TRY(there);
+    }
+    const std::string key = layout::sentinel_key(name());
+    FORGE_ASSIGN(const auto source, repository.store().get(key, std::nullopt, context));
+    FORGE_ASSIGN(const std::string sentinel, read_all_text(*source, kLargestSentinel));
+    if (sha256(as_bytes(sentinel)) == content_.sentinel_sha256) return {};
+    return Status(Kind::kInvalid, "backup " + quoted(name()) + ", which this one builds on, was replaced",
+                  "Make the backup again.");
+}
+
+Result<std::unique_ptr<DeltaParent>> choose_parent(repository::Repository& repository, const BackupStart& start,
+                                                   std::uint64_t system_identifier, const store::CallContext& context,
+                                                   Logger& logger) {
+    if (start.full) return std::unique_ptr<DeltaParent>();
+    Chooser chooser(repository, start, system_identifier, context);
+    const bool named = chooser.is_named_by_caller();
+    if (repository.settings().delta_max_steps == 0) {
+        if (!named) return std::unique_ptr<DeltaParent>();
+        return Status(Kind::kInvalid, "there are no delta backups: delta_max_steps is 0",
+                      "Set delta_max_steps, or WALG_DELTA_MAX_STEPS, to the number of deltas that may follow a full "
+                      "backup.");
+    }
+    auto parent = chooser.run();
+    if (parent.ok() || concerns_store(parent.status())) return parent;
+    if (named) return parent.status().with_context("no delta backup can be made");
+    logger.log(LogLevel::kNotice, "the backup is a full one: " + parent.status().message());
+    return std::unique_ptr<DeltaParent>();
+}
+
+}  // namespace forge::backup

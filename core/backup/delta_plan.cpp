@@ -1,0 +1,91 @@
+#include "core/backup/delta_plan.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+
+#include "core/backup/changed_pages.h"
+#include "core/base/file.h"
+#include "core/layout/increment.h"
+
+namespace forge::backup {
+namespace {
+
+bool may_be_increment(const ScanEntry& file, const DeltaParent& parent) {
+    return file.is_paged && file.size > 0 && file.size % kPageSize == 0 && parent.has(file);
+}
+
+// A file that vanished or became something else is left to the packer.
+Status look_for_changes(ScanEntry& file, const DeltaParent& parent, PackContext& context) {
+    const std::string path = source_path(context.sources, file);
+    FORGE_ASSIGN(const std::optional<Fd> fd, open_source(path));
+    struct stat info {};
+    if (!fd || ::fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+        context.progress.bytes_done += file.size;
+        return {};
+    }
+    // Up to the size of the walk, or less: what was added since is in the WAL of this backup.
+    std::optional<PageChecker> checker = page_checker(context, file, fd->get());
+    const PageSearch search{parent.start_lsn(), context.disk_limit, context.stop, context.progress.bytes_done};
+    FORGE_ASSIGN(auto pages, find_changed_pages(fd->get(), path, file.size, checker ? &*checker : nullptr, search));
+    if (pages) file.changed = std::make_shared<const ChangedPages>(std::move(*pages));
+    return {};
+}
+
+}  // namespace
+
+std::uint64_t member_size(const ScanEntry& file) {
+    return file.changed ? layout::increment_size(file.changed->count) : file.size;
+}
+
+Result<DeltaPlan> plan_delta(std::vector<ScanEntry> entries, const DeltaParent& parent, PackContext& context,
+                             WorkerGroup& workers, std::uint64_t worker_count) {
+    DeltaPlan plan;
+    const auto is_file = [](const ScanEntry& entry) { return entry.type == ScanEntry::Type::kFile; };
+    const auto skipped = std::stable_partition(entries.begin(), entries.end(), [&](const ScanEntry& entry) {
+        return !is_file(entry) || !parent.has_unchanged(entry);
+    });
+    plan.skipped.assign(std::make_move_iterator(skipped), std::make_move_iterator(entries.end()));
+    entries.erase(skipped, entries.end());
+    plan.entries = std::move(entries);
+
+    std::vector<ScanEntry*> candidates;
+    std::uint64_t to_read = 0;
+    for (ScanEntry& entry : plan.entries) {
+        if (!is_file(entry)) continue;
+        plan.stored_bytes += entry.size;
+        if (!may_be_increment(entry, parent)) continue;
+        candidates.push_back(&entry);
+        to_read += entry.size;
+    }
+    context.progress.bytes_total = to_read + plan.stored_bytes;
+    std::atomic<std::size_t> next{0};
+    const auto job = [&]() -> Status {
+        for (std::size_t i = next++; i < candidates.size(); i = next++) {
+            FORGE_TRY(context.stop.check());
+            FORGE_TRY(look_for_changes(*candidates[i], parent, context));
+        }
+        return {};
+    };
+    for (std::uint64_t i = 0; i < worker_count; ++i)
+        if (!workers.start(job)) break;
+    FORGE_TRY(workers.wait());
+    for (const ScanEntry* file : candidates) {
+        if (!file->changed) continue;
+        ++plan.incremented;
+        plan.stored_bytes -= file->size - member_size(*file);
+    }
+    return plan;
+}
+
+std::vector<ScanEntry> without_plan(DeltaPlan plan) {
+    std::vector<ScanEntry> entries = std::move(plan.entries);
+    for (ScanEntry& entry : entries) entry.changed.reset();
+    entries.insert(entries.end(), std::make_move_iterator(plan.skipped.begin()),
+                   std::make_move_iterator(plan.skipped.end()));
+    return entries;
+}
+
+}  // namespace forge::backup
