@@ -34,7 +34,7 @@ void end_backup(BackupInfo& backup) {
 
 }  // namespace
 
-Result<std::uint64_t> queue_request(bool permanent, std::string_view user_data) {
+Result<std::uint64_t> queue_request(const Job& wish) {
     SharedState* const state = shared_state();
     const StateLock lock(state, LW_EXCLUSIVE);
     Request* const slot = reusable_slot(*state);
@@ -43,9 +43,10 @@ Result<std::uint64_t> queue_request(bool permanent, std::string_view user_data) 
                       "Wait until one of them has been made; forge_backup.progress shows the running one.");
     slot->number = ++state->last_request;
     slot->state = RequestState::kQueued;
-    slot->permanent = permanent;
+    slot->permanent = wish.permanent;
+    slot->full = wish.full;
     slot->requested_at = GetCurrentTimestamp();
-    slot->user_data.set(user_data);
+    slot->user_data.set(wish.user_data);
     slot->backup.set("");
     slot->problem.clear();
     return slot->number;
@@ -91,6 +92,7 @@ std::optional<Job> claim_job() {
     job.request = backup.request;
     if (const Request* const request = find_request(*state, job.request)) {
         job.permanent = request->permanent;
+        job.full = request->full;
         job.user_data = request->user_data.view();
     }
     return job;

@@ -10,11 +10,12 @@ struct Job {
     BackupReason reason = BackupReason::kNone;
     std::uint64_t request = 0;
     bool permanent = false;
+    bool full = false;  // no delta
     std::string user_data;
 };
 
-// Adds a request; its number, or kExhausted when too many wait.
-Result<std::uint64_t> queue_request(bool permanent, std::string_view user_data);
+// Adds a request for what `wish` says about the backup; its number, or kExhausted when too many wait.
+Result<std::uint64_t> queue_request(const Job& wish);
 // The oldest request that waits, 0 = none.
 std::uint64_t next_request();
 

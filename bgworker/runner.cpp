@@ -167,6 +167,7 @@ void Runner::copy_files() {
     begin.add_number(Tag::kTimeline, session_->timeline).add_number(Tag::kStartLsn, session_->start_lsn);
     begin.add_number(Tag::kFromStandby, from_standby_ ? 1 : 0).add_number(Tag::kPermanent, job_.permanent ? 1 : 0);
     begin.add_number(Tag::kVerifyChecksums, 1).add(Tag::kUserData, job_.user_data);
+    begin.add_number(Tag::kFull, job_.full ? 1 : 0);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     begin.add_number(Tag::kStartTime,
                      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count()));
@@ -263,8 +264,16 @@ void Runner::finish() {
         if (!corrupt_files.empty()) corrupt_files += ", ";
         corrupt_files += file;
     }
+    const std::string parent(done.text(Tag::kParent));
     call_server([&] {
-        ereport(LOG, (errmsg("forge_backup: base backup \"%s\" is complete", name.c_str())));
+        if (parent.empty())
+            ereport(LOG, (errmsg("forge_backup: base backup \"%s\" is complete", name.c_str())));
+        else
+            ereport(LOG, (errmsg("forge_backup: base backup \"%s\" is complete, a delta of \"%s\"", name.c_str(),
+                                 parent.c_str()),
+                          errdetail("%llu files were unchanged, %llu were stored as increments.",
+                                    static_cast<unsigned long long>(done.number(Tag::kSkippedFiles)),
+                                    static_cast<unsigned long long>(done.number(Tag::kIncrementedFiles)))));
         if (corrupt > 0) {
             ereport(WARNING, (errmsg("forge_backup: base backup \"%s\" has %llu corrupt pages", name.c_str(),
                                      static_cast<unsigned long long>(corrupt)),

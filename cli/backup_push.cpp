@@ -21,7 +21,8 @@ struct PushArguments {
     std::string data_directory;
     bool permanent = false;
     bool direct = false;
-    bool full = false;  // every backup of this version is full
+    bool full = false;  // no delta
+    std::string delta_from_name, delta_from_user_data;
     std::string user_data;
     int wal_timeout = 600;  // seconds
 };
@@ -95,10 +96,11 @@ private:
     }
 
     Result<bool> scheduler_runs(ServerConnection& connection) {
-        FORGE_ASSIGN(const std::string answer,
-                     connection.value(
-                         "SELECT to_regprocedure('forge_backup.trigger_basebackup(boolean,boolean,jsonb)') IS NOT NULL "
-                         "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'forge_backup scheduler')"));
+        FORGE_ASSIGN(
+            const std::string answer,
+            connection.value(
+                "SELECT to_regprocedure('forge_backup.trigger_basebackup(boolean,boolean,jsonb,boolean)') IS NOT NULL "
+                "AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'forge_backup scheduler')"));
         return answer == "t";
     }
 
@@ -106,9 +108,11 @@ private:
         session_.log().log(LogLevel::kNotice, "the server makes the backup");
         const CancelGuard guard(connection, session_.cancel());
         return connection.value(
-            "SELECT forge_backup.trigger_basebackup(wait => true, permanent => $1::boolean, user_data => $2::jsonb)",
+            "SELECT forge_backup.trigger_basebackup(wait => true, permanent => $1::boolean, user_data => $2::jsonb, "
+            "\"full\" => $3::boolean)",
             {arguments_.permanent ? "true" : "false",
-             arguments_.user_data.empty() ? std::optional<std::string>() : arguments_.user_data});
+             arguments_.user_data.empty() ? std::optional<std::string>() : arguments_.user_data,
+             arguments_.full ? "true" : "false"});
     }
 
     Result<std::string> make_backup(ServerConnection& connection) {
@@ -156,6 +160,9 @@ private:
         start.start_time = SystemClock().now();
         start.permanent = arguments_.permanent;
         start.user_data = arguments_.user_data;
+        start.full = arguments_.full;
+        start.delta_from_name = arguments_.delta_from_name;
+        start.delta_from_user_data = arguments_.delta_from_user_data;
         session_.log().log(LogLevel::kNotice, "waiting for a checkpoint");
         {
             const CancelGuard guard(connection, session_.cancel());
@@ -249,7 +256,11 @@ int run_backup_push(CommandLine& line) {
     line.positional("PGDATA", arguments.data_directory,
                     "data directory of the server, to make sure it is the right one", false);
     line.flag("--permanent,-p", arguments.permanent, "never removed by retention");
-    line.flag("--full,-f", arguments.full, "accepted: every backup is a full one");
+    line.flag("--full,-f", arguments.full, "a full backup, even where deltas are made");
+    line.option("--delta-from-name", arguments.delta_from_name, "build on this backup instead of the newest one",
+                "NAME");
+    line.option("--delta-from-user-data", arguments.delta_from_user_data,
+                "build on the one backup with these user data", "JSON");
     line.option("--user-data,--add-user-data", arguments.user_data, "JSON to keep with the backup", "JSON");
     line.flag("--direct", arguments.direct, "make the backup in this process even where the server could do it");
     line.option("--wal-timeout", arguments.wal_timeout,
@@ -258,14 +269,20 @@ int run_backup_push(CommandLine& line) {
                    "that makes the backup; otherwise this\n"
                    "process does, on the server's machine, as the user the server runs as. Works on a primary and on a "
                    "standby.\n\n"
+                   "With delta_max_steps (WALG_DELTA_MAX_STEPS) above 0 a backup stores only what changed since the "
+                   "newest one, where it can build on that.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup backup-push /var/lib/postgresql/15/main\n\n"
                    "Exit codes: 0 the backup is listed, 1 failed and nothing is left, 2 wrong usage.\n");
     if (const auto code = line.parse()) return *code;
     if (!arguments.user_data.empty() && !nlohmann::json::accept(arguments.user_data))
         return line.bad_usage("--user-data is not valid JSON");
-    // A storage named here may be another one than the server's.
-    if (line.global().settings.contains("storage")) arguments.direct = true;
+    const bool names_parent = !arguments.delta_from_name.empty() || !arguments.delta_from_user_data.empty();
+    if (!arguments.delta_from_name.empty() && !arguments.delta_from_user_data.empty())
+        return line.bad_usage("--delta-from-name and --delta-from-user-data cannot both be given");
+    if (names_parent && arguments.full) return line.bad_usage("a full backup builds on no other");
+    // A storage named here may be another one than the server's, and a parent cannot be named to the server.
+    if (line.global().settings.contains("storage") || names_parent) arguments.direct = true;
     return Push(line, std::move(arguments)).run();
 }
 

@@ -95,6 +95,7 @@ Result<backup::BackupStart> BackupRole::start_of(const Frame& frame) const {
                            : SystemClock().now();
     start.permanent = frame.number(Tag::kPermanent) != 0;
     start.user_data = std::string(frame.text(Tag::kUserData));
+    start.full = frame.number(Tag::kFull) != 0;
     start.verify_checksums = !frame.has(Tag::kVerifyChecksums) || frame.number(Tag::kVerifyChecksums) != 0;
     return start;
 }
@@ -122,6 +123,9 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
             name_ = engine_->name();
         }
         result = engine_->copy_files();
+        // A delta may have become a full backup.
+        const std::lock_guard lock(name_mutex_);
+        name_ = engine_->name();
     } else {
         result = engine.status();
     }
@@ -165,6 +169,10 @@ void BackupRole::send_report(const backup::BackupReport& report) {
         .add_number(Tag::kParts, static_cast<std::uint64_t>(report.parts))
         .add_number(Tag::kFiles, static_cast<std::uint64_t>(report.files))
         .add_number(Tag::kCorruptPages, report.corrupt_pages);
+    if (!report.parent.empty())
+        frame.add(Tag::kParent, report.parent)
+            .add_number(Tag::kSkippedFiles, static_cast<std::uint64_t>(report.skipped_files))
+            .add_number(Tag::kIncrementedFiles, static_cast<std::uint64_t>(report.incremented_files));
     for (const std::string& file : report.corrupt_files) frame.add(Tag::kCorruptFile, file);
     channel_.send(frame);
 }

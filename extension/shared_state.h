@@ -82,6 +82,7 @@ struct Request {
     std::uint64_t number;  // from 1; grows
     RequestState state;
     bool permanent;
+    bool full;  // no delta
     TimestampTz requested_at;
     Text<4096> user_data;
     Text<128> backup;
@@ -129,7 +130,7 @@ struct SchedulerInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 1;
+    static constexpr std::uint32_t kVersion = 2;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;

@@ -206,8 +206,10 @@ std::string trigger_basebackup(FunctionCallInfo fcinfo) {
         throw UserError{ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         Status(Kind::kInvalid, "base backups need a preloaded library", std::string(kPreloadHint))};
     const bool wait = PG_ARGISNULL(0) || PG_GETARG_BOOL(0);
-    const bool permanent = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-    std::string user_data;
+    Job wish;
+    wish.permanent = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+    wish.full = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+    std::string& user_data = wish.user_data;
     if (!PG_ARGISNULL(2))
         user_data = call_server([fcinfo] {
             Jsonb* const data = PG_GETARG_JSONB_P(2);
@@ -221,7 +223,7 @@ std::string trigger_basebackup(FunctionCallInfo fcinfo) {
         throw UserError{ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         Status(Kind::kUnavailable, "the forge_backup scheduler is not running",
                                "It is started again within 10 seconds; the server's log may say why it ended.")};
-    const std::uint64_t request = value_or_throw(queue_request(permanent, user_data));
+    const std::uint64_t request = value_or_throw(queue_request(wish));
     wake_scheduler();
     return wait ? wait_for_request(request) : number(request);
 }

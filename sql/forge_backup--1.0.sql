@@ -31,11 +31,12 @@ COMMENT ON FUNCTION backup_list() IS
 CREATE FUNCTION trigger_basebackup(
     wait bool DEFAULT true,
     permanent bool DEFAULT false,
-    user_data jsonb DEFAULT NULL)
+    user_data jsonb DEFAULT NULL,
+    "full" bool DEFAULT false)
 RETURNS text
 AS 'MODULE_PATHNAME', 'forge_trigger_basebackup'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION trigger_basebackup(bool, bool, jsonb) IS
+COMMENT ON FUNCTION trigger_basebackup(bool, bool, jsonb, bool) IS
     'makes a base backup and returns its name, or without waiting the number of the request; not undone by a rollback';
 
 CREATE FUNCTION restore_config(
@@ -135,7 +136,7 @@ COMMENT ON VIEW progress IS
     'the base backup that is being made, from memory; no row if there is none';
 
 REVOKE ALL ON FUNCTION backup_list() FROM PUBLIC;
-REVOKE ALL ON FUNCTION trigger_basebackup(bool, bool, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION trigger_basebackup(bool, bool, jsonb, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;

@@ -24,12 +24,12 @@ SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
 SELECT has_function('forge_backup', 'backup_list', ARRAY[]::name[]);
-SELECT has_function('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb']);
+SELECT has_function('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean']);
 SELECT has_function('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text']);
 SELECT has_function('forge_backup', 'check', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'status', ARRAY[]::name[]);
-SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb'], 'text',
+SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'text',
     'trigger_basebackup() returns the name or the number as text');
 SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
 SELECT function_returns('forge_backup', 'restore_config',
@@ -66,7 +66,7 @@ SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[],
 SELECT function_privs_are('forge_backup', 'get_progress', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'pg_monitor', ARRAY['EXECUTE']);
-SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb'], 'pg_monitor',
+SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'pg_monitor',
     ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', p.proname, string_to_array(oidvectortypes(p.proargtypes), ', '),
     'tap_forge_nobody', ARRAY[]::text[])

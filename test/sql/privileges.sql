@@ -39,8 +39,8 @@ RESET ROLE;
 
 -- Granted on.
 GRANT USAGE ON SCHEMA forge_backup TO regress_forge_operator;
-GRANT EXECUTE ON FUNCTION forge_backup.trigger_basebackup(bool, bool, jsonb) TO regress_forge_operator;
-SELECT has_function_privilege('regress_forge_operator', 'forge_backup.trigger_basebackup(bool, bool, jsonb)', 'EXECUTE');
+GRANT EXECUTE ON FUNCTION forge_backup.trigger_basebackup(bool, bool, jsonb, bool) TO regress_forge_operator;
+SELECT has_function_privilege('regress_forge_operator', 'forge_backup.trigger_basebackup(bool, bool, jsonb, bool)', 'EXECUTE');
 
 -- A search path full of traps changes nothing: the views name their functions with the schema.
 CREATE SCHEMA regress_forge_trap;
@@ -52,6 +52,6 @@ SET client_min_messages = warning;
 DROP SCHEMA regress_forge_trap CASCADE;
 RESET client_min_messages;
 
-REVOKE ALL ON FUNCTION forge_backup.trigger_basebackup(bool, bool, jsonb) FROM regress_forge_operator;
+REVOKE ALL ON FUNCTION forge_backup.trigger_basebackup(bool, bool, jsonb, bool) FROM regress_forge_operator;
 REVOKE ALL ON SCHEMA forge_backup FROM regress_forge_operator;
 DROP ROLE regress_forge_reader, regress_forge_nobody, regress_forge_operator;
