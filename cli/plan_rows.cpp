@@ -1,6 +1,7 @@
 #include "cli/plan_rows.h"
 
 #include "core/base/text.h"
+#include "core/restore/recovery_settings.h"
 
 namespace forge::cli {
 

@@ -10,6 +10,7 @@
 #include "cli/plan_rows.h"
 #include "cli/target_options.h"
 #include "core/base/text.h"
+#include "core/restore/recovery_settings.h"
 
 namespace forge::cli {
 
