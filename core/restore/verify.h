@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/repository/repository.h"
 
@@ -21,10 +22,10 @@ struct VerifyOptions {
 
 struct VerifyFinding {
     enum class Level : std::uint8_t { kOk, kWarning, kError };
-    std::string object;  // key; for the backup as a whole its name
+    std::string object;  // key; of a missing WAL file without extension; for the backup as a whole its name
     Level level = Level::kOk;
     std::uint64_t stored_size = 0;
-    std::string detail;  // what is wrong, or empty
+    std::string detail;  // what is wrong; with kOk a remark, mostly empty
 };
 
 // Readable from any thread while it runs. Bytes as stored.
@@ -35,9 +36,13 @@ struct VerifyProgress {
 
 // Calls `report` once for each object, never from two threads at once, and for what is missing. Success means that
 // everything was looked at, whatever was found: the findings say whether it is good. Failure: the store did not answer,
-// or somebody cancelled.
+// or somebody cancelled. Where nothing is found, a restore of the backup is not refused.
 Status verify_backup(repository::Repository& repository, const repository::BackupEntry& backup,
                      const VerifyOptions& options, const std::function<void(const VerifyFinding&)>& report,
                      VerifyProgress& progress, const CancelToken& cancel, Logger& logger);
+// Several backups; an object that more than one of them needs is read once.
+Status verify_backups(repository::Repository& repository, const std::vector<repository::BackupEntry>& backups,
+                      const VerifyOptions& options, const std::function<void(const VerifyFinding&)>& report,
+                      VerifyProgress& progress, const CancelToken& cancel, Logger& logger);
 
 }  // namespace forge::restore
