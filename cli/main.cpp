@@ -23,6 +23,7 @@ constexpr Verb kVerbs[] = {
     {"backup-fetch", "Fetch the files of a base backup, without recovery settings", forge::cli::run_backup_fetch},
     {"wal-push", "Archive one WAL file (archive_command)", forge::cli::run_wal_push},
     {"wal-fetch", "Bring one WAL file back (restore_command)", forge::cli::run_wal_fetch, false, true},
+    {"verify", "Read every object of a backup and its WAL, and check all of it", forge::cli::run_verify},
     {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
     {"wal-prefetch", "Fetch WAL files ahead of recovery (internal)", forge::cli::run_wal_prefetch, true},
     {"helper", "Serve the database server over a pipe (internal)", forge::cli::run_helper, true},

@@ -27,6 +27,7 @@ int run_backup_fetch(CommandLine& line);
 int run_restore(CommandLine& line);
 int run_plan(CommandLine& line);
 int run_check(CommandLine& line);
+int run_verify(CommandLine& line);
 int run_helper(CommandLine& line);
 
 }  // namespace forge::cli
