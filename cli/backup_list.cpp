@@ -7,6 +7,7 @@
 
 #include "cli/common.h"
 #include "cli/exit_codes.h"
+#include "cli/list_rows.h"
 #include "cli/table.h"
 
 namespace forge::cli {
@@ -84,22 +85,13 @@ void print_pretty(const std::vector<BackupEntry>& backups, bool detail) {
     std::fputs(framed_table(header, rows).c_str(), stdout);
 }
 
-Json json_of(const BackupEntry& backup, bool detail) {
-    Json object{{"backup_name", backup.name},
-                {"time", format_rfc3339(backup.modified, 9)},
-                {"wal_file_name", backup.start_segment},
-                {"storage_name", kStorageName}};
-    if (!detail) return object;
-    const Json metadata = Json::parse(layout::metadata_json(backup.sentinel), nullptr, false);
-    if (metadata.is_object())
-        for (const auto& [name, value] : metadata.items()) object[name] = value;
-    return object;
-}
-
 void print_json(const std::vector<BackupEntry>& backups, bool detail, bool pretty) {
-    Json array = Json::array();
-    for (const BackupEntry& backup : backups) array.push_back(json_of(backup, detail));
-    std::printf("%s\n", array.dump(pretty ? 4 : -1, ' ', false, Json::error_handler_t::replace).c_str());
+    std::string json;
+    for (const BackupEntry& backup : backups) json += (json.empty() ? "[" : ",") + backup_json(backup, detail);
+    json += json.empty() ? "[]" : "]";
+    // Texts come out as they are; numbers in user data that no double holds do so only in one line.
+    if (pretty) json = Json::parse(json).dump(4, ' ', false, Json::error_handler_t::replace);
+    std::printf("%s\n", json.c_str());
 }
 
 // By start time where every backup has one; the listing comes by modification time.

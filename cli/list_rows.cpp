@@ -1,6 +1,9 @@
 #include "cli/list_rows.h"
 
 #include "core/base/text.h"
+#include "core/layout/json_text.h"
+#include "core/repository/chain.h"
+#include "core/wal/timelines.h"
 
 namespace forge::cli {
 
@@ -34,29 +37,20 @@ Result<bool> has_segment(repository::Repository& repository, const std::string& 
     return found;
 }
 
-// Segment of the last byte the backup needs, with the segment size that its name and start position tell; empty =
-// unknown.
-std::string finish_segment(const repository::BackupEntry& backup) {
-    if (!backup.sentinel.finish_lsn || !backup.sentinel.start_lsn || *backup.sentinel.finish_lsn == 0) return {};
-    for (std::uint64_t size = 1ULL << 20; size <= (1ULL << 30); size <<= 1) {
-        const auto first = layout::parse_segment(backup.start_segment, size);
-        if (!first || (*backup.sentinel.start_lsn / size != first->number &&
-                       (*backup.sentinel.start_lsn - 1) / size != first->number))
-            continue;
-        return layout::segment_name({first->timeline, (*backup.sentinel.finish_lsn - 1) / size}, size);
-    }
-    return {};
-}
-
 }  // namespace
 
-Result<std::string> why_not_restorable(repository::Repository& repository, const repository::BackupEntry& backup,
-                                       const store::CallContext& context) {
-    if (!backup.problem.empty()) return backup.problem;
-    if (backup.sentinel.is_delta()) return std::string("delta backups cannot be restored by this version");
+Result<std::string> why_not_restorable(repository::Repository& repository,
+                                       const std::vector<repository::BackupEntry>& backups,
+                                       const repository::BackupEntry& backup, const store::CallContext& context) {
+    // metadata.json says nothing that a restore needs.
+    if (!backup.readable) return backup.problem;
+    if (repository::has_lost_its_parent(backup)) return std::string("its sentinel does not say what it builds on");
+    if (const auto chain = repository::chain_of(backups, backup); !chain.ok()) return chain.status().message();
+    const std::uint64_t size = wal::segment_size_of(backup).value_or(0);
     std::vector<std::string> needed{backup.start_segment};
-    if (std::string last = finish_segment(backup); !last.empty() && last != backup.start_segment)
-        needed.push_back(std::move(last));
+    if (size != 0)
+        if (std::string last = wal::last_segment_of(backup, size); !last.empty() && last != backup.start_segment)
+            needed.push_back(std::move(last));
     for (const std::string& name : needed) {
         FORGE_ASSIGN(const bool there, has_segment(repository, name, context));
         if (!there) return "WAL segment " + quoted(name) + " is not in the archive";
@@ -69,7 +63,7 @@ Result<std::vector<Row>> backup_rows(repository::Repository& repository, const s
     std::vector<Row> rows;
     for (const repository::BackupEntry& backup : backups) {
         const layout::Sentinel& sentinel = backup.sentinel;
-        FORGE_ASSIGN(const std::string reason, why_not_restorable(repository, backup, context));
+        FORGE_ASSIGN(const std::string reason, why_not_restorable(repository, backups, backup, context));
         rows.push_back({backup.name, time_field(backup.modified), backup.start_segment, time_field(sentinel.start_time),
                         time_field(sentinel.finish_time), lsn_field(sentinel.start_lsn), lsn_field(sentinel.finish_lsn),
                         std::to_string(backup.timeline()), sentinel.is_delta() ? "delta" : "full",
@@ -78,6 +72,14 @@ Result<std::vector<Row>> backup_rows(repository::Repository& repository, const s
                         reason.empty() ? "t" : "f", text_field(reason)});
     }
     return rows;
+}
+
+std::string backup_json(const repository::BackupEntry& backup, bool detail) {
+    const std::string json = "{\"backup_name\":" + layout::json_string(backup.name, true) + ",\"time\":\"" +
+                             format_rfc3339(backup.modified, 9) + "\",\"wal_file_name\":\"" + backup.start_segment +
+                             "\",\"storage_name\":\"default\"";
+    if (!detail) return json + "}";
+    return json + "," + layout::metadata_json(backup.sentinel).substr(1);
 }
 
 }  // namespace forge::cli

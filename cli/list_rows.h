@@ -15,10 +15,15 @@ namespace forge::cli {
 //   when restorable)
 using Row = std::vector<std::optional<std::string>>;
 
-// Why a backup cannot be restored; empty = it can. Asks the store for the first and last segment of WAL the backup
-// itself needs.
-Result<std::string> why_not_restorable(repository::Repository& repository, const repository::BackupEntry& backup,
-                                       const store::CallContext& context);
+// Why a backup cannot be restored; empty = it can. Looks for what it builds on in `backups`, and asks the store for the
+// first and last segment of WAL the backup itself needs.
+Result<std::string> why_not_restorable(repository::Repository& repository,
+                                       const std::vector<repository::BackupEntry>& backups,
+                                       const repository::BackupEntry& backup, const store::CallContext& context);
 Result<std::vector<Row>> backup_rows(repository::Repository& repository, const store::CallContext& context);
+
+// A backup as the JSON object of WAL-G's listings (walg-format 9.1); with `detail` all of metadata.json as well, user
+// data as they are. Where metadata.json is missing, the sentinel serves (W18).
+std::string backup_json(const repository::BackupEntry& backup, bool detail);
 
 }  // namespace forge::cli

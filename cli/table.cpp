@@ -41,11 +41,15 @@ std::string plain_table(const Cells& header, const std::vector<Cells>& rows) {
 }
 
 std::string framed_table(const Cells& header, const std::vector<Cells>& rows) {
-    const std::vector<std::size_t> widths = widths_of(header, rows);
     std::vector<bool> to_the_right;
     for (std::size_t i = 0; i < header.size(); ++i)
         to_the_right.push_back(!rows.empty() && std::all_of(rows.begin(), rows.end(),
                                                             [i](const Cells& row) { return is_number(row[i]); }));
+    return framed_table(header, rows, to_the_right);
+}
+
+std::string framed_table(const Cells& header, const std::vector<Cells>& rows, const std::vector<bool>& to_the_right) {
+    const std::vector<std::size_t> widths = widths_of(header, rows);
     std::string rule = "+";
     for (const std::size_t width : widths) rule += std::string(width + 2, '-') + "+";
     rule += "\n";

@@ -13,6 +13,8 @@ using Cells = std::vector<std::string>;
 std::string plain_table(const Cells& header, const std::vector<Cells>& rows);
 // Lines of +, - and | around the cells; a column whose cells are all numbers is aligned to the right.
 std::string framed_table(const Cells& header, const std::vector<Cells>& rows);
+// The same, where `to_the_right` says of each column how it is aligned.
+std::string framed_table(const Cells& header, const std::vector<Cells>& rows, const std::vector<bool>& to_the_right);
 // "name | value" without frame, for rows of two; values of several lines are indented.
 std::string name_value_list(const std::vector<std::pair<std::string, std::string>>& rows);
 
