@@ -77,6 +77,15 @@ protected:
             names.push_back(entry.path().filename().string());
         return names;
     }
+    // What another program would have written: no manifest, and nothing that says there should be one.
+    void make_foreign(codec::Method method) {
+        fs::remove(cluster_.root() / ("store/" + backup::manifest_key(kName, method)));
+        const std::string path = cluster_.root() / ("store/" + layout::sentinel_key(kName));
+        std::string text = test::read_text(path);
+        const std::size_t at = text.find(",\"ForgeManifest\"");
+        ASSERT_NE(at, std::string::npos) << text;
+        test::write_text(path, text.replace(at, text.find('}', at) - at, ""));
+    }
     // The restore fails, names `object`, and what it leaves cannot be started.
     void expect_refused(const std::string& object) {
         const Status status = fetch(repository_, kName);
@@ -217,9 +226,7 @@ TEST_F(FetchTest, TruncationIsFoundWithoutManifest) {
         fs::remove_all(cluster_.root() / "store");
         fs::create_directory(cluster_.root() / "store");
         make_backup(small_parts(method));
-        for (const std::string key = backup::manifest_key(kName, method);
-             fs::exists(cluster_.root() / ("store/" + key));)
-            fs::remove(cluster_.root() / ("store/" + key));
+        make_foreign(method);
         const std::string part = layout::part_file_name(1, method);
         const std::string content = test::read_text(part_path(part));
         for (const std::size_t cut : {std::size_t{0}, std::size_t{24}, content.size() / 2, content.size() - 1}) {
@@ -232,7 +239,7 @@ TEST_F(FetchTest, TruncationIsFoundWithoutManifest) {
 // W5: without manifest the lists of the other program's kind do.
 TEST_F(FetchTest, MissingPartIsFoundWithoutManifest) {
     make_backup();
-    fs::remove(cluster_.root() / ("store/" + backup::manifest_key(kName, codec::Method::kZstd)));
+    make_foreign(codec::Method::kZstd);
     ASSERT_TRUE(fetch(repository_, kName).ok());
     fs::remove_all(target_);
     fs::remove_all(new_tablespace_);
@@ -530,12 +537,44 @@ TEST_F(GoldenFetch, FullBackupComesBackComplete) {
     EXPECT_GT(relations, 800U);
 }
 
-TEST_F(GoldenFetch, DeltaIsRefusedWithItsFullBackup) {
-    const Status status = fetch("base_000000010000000000000007_D_000000010000000000000005");
-    EXPECT_EQ(status.kind(), Kind::kInvalid);
-    EXPECT_THAT(status.message(), HasSubstr("is a delta backup, which this version cannot restore"));
-    EXPECT_THAT(status.hint(), HasSubstr(std::string(test::kGoldenFull)));
-    EXPECT_FALSE(fs::exists(directory_ / "pgdata"));
+// C11: the sentinel says that there is one.
+TEST_F(FetchTest, BackupOfOursWithoutItsManifestIsRefused) {
+    make_backup();
+    const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
+    fs::remove(cluster_.root() / ("store/" + key));
+    const Status status = fetch(repository_, kName);
+    EXPECT_EQ(status.kind(), Kind::kCorrupt);
+    EXPECT_THAT(status.message(), AllOf(HasSubstr(key), HasSubstr("is missing")));
+    EXPECT_FALSE(fs::exists(target_));
+}
+
+// R8: what WAL-G itself makes of the chain has these digests; see test/data/walg.
+TEST_F(GoldenFetch, ChainOfDeltasComesBackAsTheNewestState) {
+    const std::string name = "base_000000010000000000000007_D_000000010000000000000005";
+    const Status status = fetch(name);
+    ASSERT_TRUE(status.ok()) << status.to_string();
+    const auto metadata = test::golden_repository()->files_metadata(name, {});
+    ASSERT_TRUE(metadata.ok());
+    std::set<std::string> expected;
+    for (const auto& [file, entry] : metadata->files)
+        if (!file.starts_with("/pg_tblspc/")) expected.insert(file == "/" ? "" : file);
+    std::size_t relations = 0;
+    const auto control = backup::read_control_file(directory_ / "pgdata");
+    ASSERT_TRUE(control.ok()) << control.status().to_string();
+    for (const auto& entry : fs::recursive_directory_iterator(directory_ / "pgdata/base")) {
+        const std::string path = entry.path().string();
+        EXPECT_TRUE(expected.contains(path.substr((directory_ / "pgdata").size()))) << path << " was dropped";
+        const auto file = backup::parse_relation_file(entry.path().filename().string());
+        if (!entry.is_regular_file() || !file) continue;
+        std::string content = test::read_text(path);
+        auto fd = open_file(path, O_RDONLY);
+        backup::PageChecker checker(fd->get(), 0, control->redo + (1ULL << 40));
+        checker.check({reinterpret_cast<std::uint8_t*>(content.data()), content.size()}, 0, cancel_);
+        EXPECT_EQ(checker.bad_count(), 0U) << path;
+        ++relations;
+    }
+    EXPECT_GT(relations, 800U);
+    EXPECT_THAT(test::read_text(directory_ / "pgdata/backup_label"), HasSubstr("START WAL LOCATION: 0/7000028"));
 }
 
 }  // namespace

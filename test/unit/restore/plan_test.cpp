@@ -15,6 +15,7 @@ using ::testing::IsEmpty;
 
 constexpr const char* kFull = "base_000000010000000000000003";
 constexpr const char* kDelta = "base_000000010000000000000005_D_000000010000000000000003";
+constexpr const char* kSecondDelta = "base_000000010000000000000007_D_000000010000000000000005";
 constexpr const char* kEarliest = "2026-11-22 09:17:33.254902+00";
 constexpr const char* kLatest = "2026-11-22 09:17:40.779029+00";
 
@@ -29,6 +30,12 @@ protected:
     PlanTest() {
         copy_golden_bucket(bucket_.path("b"));
         repository_ = repository_in(bucket_.path("b"), golden_settings());
+        // Most tests are about one full backup; ChainPlanTest has the bucket as it is.
+        remove_backup(kDelta);
+        remove_backup(kSecondDelta);
+    }
+    void remove_backup(const std::string& name) {
+        ASSERT_TRUE(std::filesystem::remove(bucket_.path("b/" + layout::sentinel_key(name))));
     }
 
     static Target at_time(std::string_view time) {
@@ -107,7 +114,7 @@ std::string text(const std::optional<Lsn>& lsn) { return lsn ? format_lsn(*lsn) 
 
 TEST_F(PlanTest, R5_LatestLeadsToTheNewestTimelineFromTheNewestFullBackup) {
     const Plan plan = good_plan({});
-    EXPECT_EQ(plan.backup.name, kFull) << "deltas are passed over";
+    EXPECT_EQ(plan.backup.name, kFull);
     EXPECT_EQ(plan.timeline, 2U);
     EXPECT_THAT(plan.lineage, ElementsAre(1, 2));
     EXPECT_EQ(plan.first_segment, "000000010000000000000003");
@@ -336,12 +343,39 @@ TEST_F(PlanTest, P5_TheOldTimelinesFileServesUpToTheSwitch) {
 }
 
 TEST_F(PlanTest, NamedBackupsAreTakenAtTheirWord) {
-    const auto delta = plan(from_backup(kDelta));
-    ASSERT_FALSE(delta.ok());
-    EXPECT_TRUE(delta.status().is(Kind::kInvalid));
-    EXPECT_THAT(delta.status().message(), HasSubstr("is a delta backup, which this version cannot restore"));
-    EXPECT_THAT(delta.status().hint(), HasSubstr(kFull));
+    const std::string newer = "base_000000010000000000000007";
+    add_backup(newer, 0x7000028, 0x7000100, "37.601625");
+    EXPECT_EQ(good_plan(from_backup(kFull)).backup.name, kFull);
     EXPECT_THAT(refusal(from_backup("base_00000001000000000000000F")), HasSubstr("does not exist"));
+}
+
+class ChainPlanTest : public PlanTest {
+protected:
+    ChainPlanTest() {
+        std::filesystem::remove_all(bucket_.path("b"));
+        copy_golden_bucket(bucket_.path("b"));
+    }
+};
+
+TEST_F(ChainPlanTest, DeltasServeLikeOthers) {
+    EXPECT_EQ(good_plan({}).backup.name, kSecondDelta);
+    EXPECT_EQ(good_plan({}).first_segment, "000000010000000000000007");
+    EXPECT_EQ(good_plan(at_time("37.60")).backup.name, kDelta);
+    EXPECT_EQ(good_plan(at_time("35.40")).backup.name, kFull);
+    EXPECT_EQ(good_plan(from_backup(kDelta)).backup.name, kDelta);
+}
+
+// S24: without its parent a delta is nothing.
+TEST_F(ChainPlanTest, ADeltaWithoutItsParentsIsPassedOver) {
+    remove_backup(kDelta);
+    EXPECT_EQ(good_plan({}).backup.name, kFull);
+    const auto named = plan(from_backup(kSecondDelta));
+    ASSERT_FALSE(named.ok());
+    EXPECT_TRUE(named.status().is(Kind::kCorrupt));
+    EXPECT_THAT(named.status().message(),
+                HasSubstr(std::string("needs its parent \"") + kDelta + "\", which is missing"));
+    remove_backup(kFull);
+    EXPECT_THAT(refusal({}), HasSubstr("there is no backup that can be restored"));
 }
 
 TEST_F(PlanTest, S14_ADamagedSegmentIsNamed) {
