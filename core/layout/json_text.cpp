@@ -82,7 +82,12 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 
 }  // namespace
 
-bool is_json(std::string_view text) { return nlohmann::json::accept(text.begin(), text.end()); }
+bool is_json(std::string_view text) {
+    // The library reads a zero byte as the end, whatever follows, and skips a byte order mark. Neither may pass: the
+    // text may become part of another one.
+    if (text.find('\0') != std::string_view::npos || text.starts_with("\xEF\xBB\xBF")) return false;
+    return nlohmann::json::accept(text.begin(), text.end());
+}
 
 std::string json_string(std::string_view text, bool html) {
     std::string literal = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

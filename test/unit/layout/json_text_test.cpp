@@ -18,6 +18,14 @@ std::vector<std::pair<std::string, std::string>> members_of(const std::string& t
     return members;
 }
 
+// A library that stops at a zero byte takes what follows for granted: as user data it made a sentinel unreadable.
+TEST(JsonText, ZeroBytesAndByteOrderMarksAreNoJson) {
+    EXPECT_TRUE(is_json("8\n"));
+    EXPECT_FALSE(is_json(std::string_view("8\n\0", 3)));
+    EXPECT_FALSE(is_json(std::string_view("{}\0}", 4)));
+    EXPECT_FALSE(is_json("\xEF\xBB\xBF{}"));
+}
+
 TEST(JsonValue, CutsAnObjectIntoItsMembers) {
     using Members = std::vector<std::pair<std::string, std::string>>;
     EXPECT_EQ(members_of("{}"), Members());
