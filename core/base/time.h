@@ -2,6 +2,7 @@
 // spans: see Deadline for that.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,10 +15,16 @@ namespace forge {
 struct Instant {
     std::int64_t nanos = 0;
     auto operator<=>(const Instant&) const = default;
-    static Instant from_seconds(std::int64_t count) { return {count * 1'000'000'000}; }
-    static Instant from_micros(std::int64_t micros) { return {micros * 1000}; }
+    // What lies beyond the range becomes its first or last second: a file may claim to be of the year 2400.
+    static Instant from_seconds(std::int64_t count) { return {std::clamp(count, -kLast, kLast) * 1'000'000'000}; }
+    static Instant from_micros(std::int64_t micros) {
+        return {std::clamp(micros, -kLast * 1'000'000, INT64_MAX / 1000) * 1000};
+    }
     std::int64_t seconds() const;  // rounded down
     std::int64_t micros() const;   // rounded down
+
+private:
+    static constexpr std::int64_t kLast = 9'223'372'036;
 };
 
 // Where time comes from; handed in so that tests can set it.

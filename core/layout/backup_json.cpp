@@ -31,7 +31,9 @@ public:
     // Rounded up to the microsecond, as WAL-G does; no time is the year 1.
     ObjectWriter& time(std::string_view name, Instant at) {
         if (at == Instant{}) return raw(name, "\"0001-01-01T00:00:00Z\"");
-        return text(name, format_rfc3339(Instant{at.nanos + 999}, 6));
+        Instant rounded = at;  // the last microsecond that a time can have is not rounded
+        if (!__builtin_add_overflow(at.nanos, 999, &rounded.nanos)) return text(name, format_rfc3339(rounded, 6));
+        return text(name, format_rfc3339(at, 6));
     }
     // User data goes out byte for byte; a text that is no JSON goes out as a string, so that the object stays readable.
     ObjectWriter& user_data(std::string_view name, const std::string& value) {

@@ -20,6 +20,14 @@ TEST(Time, FormatsAsWalGAndPostgresPrint) {
     EXPECT_EQ(format_human(kExample), "2026-11-22 09:17:34 UTC");
 }
 
+// A file may claim to be of any second; the product went around and made it another century.
+TEST(Time, BeyondTheRangeIsItsEnd) {
+    EXPECT_EQ(Instant::from_seconds(INT64_MAX), Instant::from_seconds(9'223'372'036));
+    EXPECT_EQ(Instant::from_seconds(INT64_MIN), Instant::from_seconds(-9'223'372'036));
+    EXPECT_EQ(format_rfc3339(Instant::from_micros(INT64_MAX)), "2262-04-11T23:47:16.854775Z");
+    EXPECT_EQ(format_rfc3339(Instant::from_micros(INT64_MIN)), "1677-09-21T00:12:44Z");
+}
+
 TEST(Time, RoundsDownBeforeTheEpoch) {
     const Instant before{-1};
     EXPECT_EQ(before.seconds(), -1);

@@ -232,5 +232,14 @@ TEST(FilesMetadata, AHundredThousandFilesAreReadInSeconds) {  // P15
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
 }
 
+// Rounding up went beyond the last instant there is.
+TEST(Sentinel, TheLastInstantIsNotRounded) {
+    Sentinel sentinel;
+    sentinel.start_time = Instant{INT64_MAX};
+    const auto read = parse_sentinel(sentinel_json(sentinel));
+    ASSERT_TRUE(read.ok());
+    EXPECT_EQ(read->start_time.micros(), sentinel.start_time.micros());
+}
+
 }  // namespace
 }  // namespace forge::layout
