@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 4> kMagic{'w', 'i', '1', 0x55};
 constexpr std::size_t kVersionAt = 2;
+constexpr std::size_t kPiece = 16 * 1024;  // block numbers read at once
 
 Status corrupt(const std::string& what) { return Status(Kind::kCorrupt, "the increment " + what); }
 
@@ -52,13 +53,16 @@ Result<IncrementHeader> read_increment_header(Source& source, std::uint64_t memb
     if (count > kIncrementMaxBlocks || increment_size(count) != member_size)
         return corrupt("has " + std::to_string(member_size) + " bytes, which do not fit its " + std::to_string(count) +
                        " pages");
-    Bytes numbers(count * sizeof(std::uint32_t));
-    FORGE_TRY(read_exactly(source, numbers));
-    header.blocks.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto block = load_le<std::uint32_t>(numbers.data() + i * sizeof(std::uint32_t));
-        if (!header.blocks.empty() && block <= header.blocks.back()) return corrupt("has blocks out of order");
-        header.blocks.push_back(block);
+    // Memory grows with the bytes that come, not with the number that claims to: the size of a member is a claim, too.
+    Bytes numbers(kPiece * sizeof(std::uint32_t));
+    while (header.blocks.size() < count) {
+        const std::size_t piece = std::min(kPiece, count - header.blocks.size());
+        FORGE_TRY(read_exactly(source, MutableBytes(numbers).first(piece * sizeof(std::uint32_t))));
+        for (std::size_t i = 0; i < piece; ++i) {
+            const auto block = load_le<std::uint32_t>(numbers.data() + i * sizeof(std::uint32_t));
+            if (!header.blocks.empty() && block <= header.blocks.back()) return corrupt("has blocks out of order");
+            header.blocks.push_back(block);
+        }
     }
     if (!header.blocks.empty() && header.blocks.back() >= kIncrementMaxBlocks)
         return corrupt("has a block number that no file has");

@@ -1,6 +1,7 @@
 #include "core/layout/increment.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 namespace forge::layout {
 namespace {
@@ -84,6 +85,26 @@ TEST(Increment, NumbersThatDoNotFitAreCorrupt) {
     EXPECT_THAT(read(with_number(bytes, 20, 2), increment_size(2)).status().message(), HasSubstr("out of order"));
     EXPECT_THAT(read(with_number(bytes, 20, kIncrementMaxBlocks), increment_size(2)).status().message(),
                 HasSubstr("no file has"));
+}
+
+// A tar header may claim two terabytes: a gigabyte was taken for block numbers before the first of them was there.
+TEST(Increment, MemoryGrowsWithTheBytesThatCome) {
+    const std::uint32_t count = kIncrementMaxBlocks;
+    Bytes start = encode_increment_header({0, {1, 2, 3}});
+    store_le<std::uint32_t>(start.data() + 12, count);
+    EXPECT_THAT(read(start, increment_size(count)).status().message(), HasSubstr("cut off"));
+    struct rusage usage {};
+    ASSERT_EQ(::getrusage(RUSAGE_SELF, &usage), 0);
+    EXPECT_LT(usage.ru_maxrss, 512 * 1024);  // kB
+}
+
+// More numbers than are read at once.
+TEST(Increment, LongListsAreReadWhole) {
+    IncrementHeader header{1ULL << 40, {}};
+    for (std::uint32_t i = 0; i < 40000; ++i) header.blocks.push_back(3 * i);
+    const auto again = read(encode_increment_header(header), increment_size(header.blocks.size()));
+    ASSERT_TRUE(again.ok());
+    EXPECT_EQ(again->blocks, header.blocks);
 }
 
 }  // namespace
