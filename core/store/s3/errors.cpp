@@ -124,9 +124,17 @@ milliseconds retry_after(const HttpResponse& response, Instant now) {
     if (const auto whole = parse_number<std::uint32_t>(trim(value))) {
         pause = seconds(*whole);
     } else if (const auto at = parse_http_date(value)) {
-        pause = milliseconds((at->nanos - now.nanos) / 1'000'000);
+        pause = milliseconds(at->nanos / 1'000'000 - now.nanos / 1'000'000);
     }
     return std::clamp(pause, milliseconds(0), kLongestRetryAfter);
+}
+
+// The server's clock, unless it is so wrong that it says nothing: the difference to ours must be a number.
+std::optional<Instant> clock_of(const HttpResponse& response) {
+    constexpr std::int64_t kYear2000 = 946'684'800, kYear2200 = 7'258'118'400;
+    const auto at = parse_http_date(response.header("date"));
+    if (!at || at->seconds() < kYear2000 || at->seconds() >= kYear2200) return std::nullopt;
+    return at;
 }
 
 }  // namespace
@@ -142,7 +150,7 @@ Refusal read_refusal(const std::string& method, const std::string& bucket, const
     if (const std::string region = response.header("x-amz-bucket-region"); !region.empty())
         refusal.error.region = region;
     refusal.retry_after = retry_after(response, now);
-    refusal.date = parse_http_date(response.header("date"));
+    refusal.date = clock_of(response);
     refusal.location = response.header("location");
     return refusal;
 }

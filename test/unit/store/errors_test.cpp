@@ -134,6 +134,22 @@ TEST(Endpoint, AddressesAndOddBucketsNeedPathStyle) {
     EXPECT_TRUE(style("https://s3.example.com", "My_Bucket"));
 }
 
+// Dates at the ends of what an instant can hold: their difference to now is no number.
+TEST(S3Errors, ImpossibleClocksSayNothing) {
+    HttpResponse response;
+    response.status = 503;
+    const Instant now = Instant::from_seconds(1795339054);
+    for (const char* date : {"Sun, 22 Nov 1680 09:17:34 GMT", "Sun, 22 Nov 2261 09:17:34 GMT"}) {
+        response.headers = {{"date", date}, {"retry-after", date}};
+        const Refusal refusal = read_refusal("GET", "b", response, "", now);
+        EXPECT_FALSE(refusal.date) << date;
+        EXPECT_EQ(refusal.retry_after.count(),
+                  std::string_view(date).find("1680") != std::string_view::npos ? 0 : 60000);
+    }
+    response.headers = {{"date", "Sun, 22 Nov 2026 09:17:34 GMT"}};
+    EXPECT_EQ(read_refusal("GET", "b", response, "", now).date, now);
+}
+
 TEST(Endpoint, RedirectsStayInTheDomain) {  // S11
     const auto same = [](const char* from, const char* to) {
         return is_same_domain(*parse_endpoint(from), *parse_endpoint(to));
