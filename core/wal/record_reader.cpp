@@ -31,7 +31,10 @@ constexpr std::uint16_t kLastMagicWithShortStatistics = 0xD116;
 constexpr std::int64_t kPostgresEpochSeconds = 946'684'800;  // 2000-01-01 UTC
 
 Instant from_timestamp(std::uint64_t raw) {
-    return Instant::from_micros(static_cast<std::int64_t>(raw) + kPostgresEpochSeconds * 1'000'000);
+    std::int64_t micros = INT64_MAX;  // "infinity" and its neighbours stay beyond every other time
+    if (__builtin_add_overflow(static_cast<std::int64_t>(raw), kPostgresEpochSeconds * 1'000'000, &micros))
+        micros = INT64_MAX;
+    return Instant::from_micros(micros);
 }
 
 std::size_t align8(std::size_t position) { return (position + 7) & ~std::size_t{7}; }
@@ -188,8 +191,8 @@ Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::ui
         }
         if (address != begin) {
             const auto parsed = parse_page_header(page);
-            // Zeroes after the end, or an older life of a recycled segment.
-            if (!parsed || parsed->magic != magic_ || parsed->address != address) {
+            // Zeroes after the end, or an older life of a recycled segment. Only the first page has a long header.
+            if (!parsed || parsed->magic != magic_ || parsed->address != address || parsed->is_long()) {
                 invalid();
                 return {};
             }

@@ -163,6 +163,32 @@ TEST(RecordReader, FindsTheTransactionOfPreparedCommitsAndAborts) {
     EXPECT_EQ(format_postgres(reading.events[1].time), "2026-11-22 16:36:15.66094+00");
 }
 
+// "infinity" of the server is the largest number there is: with 1970 added to it, it was long ago.
+TEST(RecordReader, TimesBeyondTheRangeAreItsEnd) {
+    WalBuilder wal(5, kMegabyte);
+    Bytes forever(8);
+    store_le<std::uint64_t>(forever.data(), INT64_MAX);
+    wal.add(1, 0x00, 7, forever);
+    Reading reading;
+    ASSERT_TRUE(reading.feed(wal.segments()[0], 5).ok());
+    ASSERT_EQ(reading.events.size(), 1U);
+    EXPECT_EQ(reading.events[0].time, Instant::from_micros(INT64_MAX));
+}
+
+// One bit of a page header made it longer, and the record there was read with zeroes from behind its end.
+TEST(RecordReader, EndsAtALongHeaderWithinASegment) {
+    WalBuilder wal(5, kMegabyte);
+    wal.add(10, 0x00, 0, Bytes(10000));
+    Bytes segment = wal.segments()[0];
+    Reading whole;
+    ASSERT_TRUE(whole.feed(segment, 5).ok());
+    EXPECT_GT(whole.reader.end_lsn(), 5 * kMegabyte);
+    segment[8192 + 2] |= 0x02;
+    Reading reading;
+    ASSERT_TRUE(reading.feed(segment, 5).ok());
+    EXPECT_EQ(reading.reader.end_lsn(), 0U);
+}
+
 // Two segments; the commit of transaction 2 lies across their border.
 struct Border {
     WalBuilder wal{5, kMegabyte};
