@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/stream.h"
@@ -29,9 +30,10 @@ public:
     TarReader(const TarReader&) = delete;
     TarReader& operator=(const TarReader&) = delete;
 
-    // The next member; false at the end of the archive. What was not read of the last one is skipped.
+    // The next member; false at the end of the archive. What was not read of the last one is skipped. A sparse member
+    // is kCorrupt: no backup has one, and a header of a few bytes could claim to be any number of zeroes.
     Result<bool> next(TarEntry& entry);
-    // Content of the member; 0 at its end.
+    // Content of the member; 0 at its end. A file has as many bytes as its entry says, or is kCorrupt.
     Result<std::size_t> read(MutableBytes buffer);
     // Reads what is behind the archive to the end of the source, which may be zeros only.
     Status finish();
@@ -40,13 +42,16 @@ private:
     explicit TarReader(std::unique_ptr<Source> source);
     static ssize_t pull(::archive* archive, void* self, const void** data);
     Status failure() const;
+    std::uint64_t header_position() const;  // of the member at hand; at the end, where the archive ends
 
     std::unique_ptr<Source> source_;
     ::archive* archive_ = nullptr;
     Status error_;  // of the source
     Bytes block_;
-    std::size_t block_size_ = 0;   // bytes in block_
-    std::uint64_t delivered_ = 0;  // bytes given to the archive
+    std::uint64_t delivered_ = 0;        // bytes given to the archive
+    std::uint64_t nonzero_end_ = 0;      // just after the last of them that is not zero
+    std::uint64_t content_ = 0;          // bytes of the member at hand that were read
+    std::optional<std::uint64_t> size_;  // of the file at hand
 };
 
 }  // namespace forge::restore
