@@ -1,0 +1,6 @@
+// fuzz: -malloc_limit_mb=40
+#include "test/fuzz/codec_target.h"
+
+void forge::fuzz::one_input(ByteView data) {
+    fuzz_codec({codec::Method::kBrotli, false, compress_ours<codec::Method::kBrotli>}, data);
+}
