@@ -51,6 +51,11 @@ public:
     void log(LogLevel level, std::string_view message) override {
         const std::lock_guard lock(mutex_);
         if (level == LogLevel::kWarning) warnings_ += std::string(message) + "\n";
+        if (level == LogLevel::kNotice) notices_ += std::string(message) + "\n";
+    }
+    std::string notices() const {
+        const std::lock_guard lock(mutex_);
+        return notices_;
     }
     std::string warnings() const {
         const std::lock_guard lock(mutex_);
@@ -59,7 +64,7 @@ public:
 
 private:
     mutable std::mutex mutex_;
-    std::string warnings_;
+    std::string warnings_, notices_;
 };
 
 inline crypto::KeyRing golden_ring() {
@@ -126,6 +131,7 @@ inline Bytes relation_pages(std::uint32_t pages, std::uint32_t first_block = 0, 
         store_le<std::uint16_t>(page.data() + 12, 24);
         store_le<std::uint16_t>(page.data() + 14, 8192);
         store_le<std::uint16_t>(page.data() + 16, 8192);
+        store_le<std::uint16_t>(page.data() + 18, 8192 | 4);
         store_le<std::uint16_t>(page.data() + 8, backup::page_checksum(page, first_block + i));
     }
     return content;
