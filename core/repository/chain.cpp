@@ -23,8 +23,9 @@ Result<std::vector<const BackupEntry*>> chain_of(const std::vector<BackupEntry>&
         if (!found->readable)
             return Status(Kind::kCorrupt, "backup " + quoted(child.name) + " needs its parent " + quoted(parent) +
                                               ", which cannot be read: " + found->problem);
-        if (chain.size() > backups.size())
-            return Status(Kind::kCorrupt, "the parents of backup " + quoted(backup.name) + " lead back to it");
+        if (std::find(chain.begin(), chain.end(), &*found) != chain.end() || found->name == backup.name)
+            return Status(Kind::kCorrupt, "the sentinel of backup " + quoted(child.name) + " says that its parent is " +
+                                              quoted(parent) + ", which builds on it");
         chain.push_back(&*found);
     }
     if (has_lost_its_parent(*chain.back()))

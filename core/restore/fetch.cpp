@@ -87,8 +87,8 @@ Status Fetch::prepare() {
     store::CallContext call;
     call.cancel = &cancel_;
     const ExamineOptions examine{options_.allow_unlisted};
-    FORGE_ASSIGN(places_, find_places(backup_.sentinel, options_));
     FORGE_ASSIGN(chain_, examine_chain(repository_, backup_, examine, call, logger_));
+    FORGE_ASSIGN(places_, find_places(contents().sentinel, options_));
     FORGE_ASSIGN(sources_, find_sources(chain_));
     std::uint32_t parts = contents().label_part ? 2 : 1;
     for (const auto& level : sources_->levels) {
