@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "core/base/crc32c.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/layout/names.h"
 
 namespace forge::backup {
 namespace {
@@ -78,6 +80,17 @@ Status check_architecture(ByteView raw) {
     return Status(Kind::kInvalid, "global/pg_control was written on a machine of another architecture");
 }
 
+// Others divide and count by these: a checksum alone does not make them possible.
+Status check_sizes(const ControlFile& control) {
+    if (!layout::is_valid_segment_size(control.segment_size))
+        return Status(Kind::kCorrupt, "global/pg_control claims an impossible WAL segment size of " +
+                                          std::to_string(control.segment_size) + " bytes");
+    if (!std::has_single_bit(control.block_size) || control.block_size < 1024 || control.block_size > 32768 ||
+        control.relation_segment_blocks == 0)
+        return Status(Kind::kCorrupt, "global/pg_control claims impossible sizes of blocks and files");
+    return {};
+}
+
 constexpr int kAttempts = 10;
 constexpr milliseconds kPause{5};
 
@@ -111,6 +124,7 @@ Result<ControlFile> parse_control_file(ByteView raw) {
     control.max_locks_per_xact = int_field(raw, kMaxLocksPerXact);
     control.track_commit_timestamp = raw[kTrackCommitTimestamp] != 0;
     control.wal_level = int_field(raw, kWalLevel);
+    FORGE_TRY(check_sizes(control));
     control.raw.assign(raw.begin(), raw.end());
     return control;
 }

@@ -72,6 +72,18 @@ TEST(ControlFile, LayoutsOf17And18) {
     }
 }
 
+// The WAL is cut into segments by this number: none is a division by zero, in a file whose checksum is right.
+TEST(ControlFile, ImpossibleSizesAreCorrupt) {
+    for (const auto& [at, value] : {std::pair{228U, 0U}, {228U, 16777217U}, {216U, 0U}, {216U, 8191U}, {220U, 0U}}) {
+        Bytes raw = test::golden_control_file();
+        store_le<std::uint32_t>(raw.data() + at, value);
+        store_le<std::uint32_t>(raw.data() + 288, crc32c(ByteView(raw).first(288)));
+        const Status status = parse_control_file(raw).status();
+        EXPECT_EQ(status.kind(), Kind::kCorrupt) << at << " " << value;
+        EXPECT_THAT(status.message(), HasSubstr("impossible"));
+    }
+}
+
 TEST(ControlFile, DamagedFileOnDiskIsReportedWithItsDirectory) {
     test::TestDirectory directory;
     Bytes bad = test::golden_control_file();
