@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/text.h"
 #include "core/layout/names.h"
@@ -12,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFileName = "forge_manifest.json";
-constexpr int kVersion = 1;
+constexpr std::uint64_t kVersion = 1;
 constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
 constexpr std::string_view kDigestMember = ",\"sha256\":\"";  // the last member of the document, over all before it
 
@@ -110,30 +111,43 @@ Result<Lsn> lsn_member(const json& object, const char* name) {
     return *lsn;
 }
 
+// The library would wrap and round numbers to make them fit.
+template <typename T>
+Result<T> number_member(const json& object, const char* name) {
+    const json& value = object.at(name);
+    if (!value.is_number_unsigned() || !std::in_range<T>(value.get<std::uint64_t>()))
+        return Status(Kind::kCorrupt, forge::quoted(name) + " is no number that fits");
+    return static_cast<T>(value.get<std::uint64_t>());
+}
+
+Result<std::int64_t> time_member(const json& object, const char* name) {
+    std::string text = object.at(name).get<std::string>();
+    if (text.ends_with(" GMT")) text.replace(text.size() - 4, 4, "Z");
+    const auto at = parse_time(text);
+    if (!at.ok()) return Status(Kind::kCorrupt, forge::quoted(name) + " is no time");
+    return at->seconds();
+}
+
 Result<FileManifest> parse_file_manifest(const std::string& text) {
     const json document = json::parse(text);
     FORGE_TRY(check_text(text, document));
     FileManifest manifest;
-    manifest.version = document.at("PostgreSQL-Backup-Manifest-Version").get<int>();
-    if (document.contains("System-Identifier"))
-        manifest.system_identifier = document.at("System-Identifier").get<std::uint64_t>();
+    FORGE_ASSIGN(manifest.version, number_member<int>(document, "PostgreSQL-Backup-Manifest-Version"));
+    if (document.contains("System-Identifier")) {
+        FORGE_ASSIGN(manifest.system_identifier, number_member<std::uint64_t>(document, "System-Identifier"));
+    }
     for (const json& member : document.at("Files")) {
         ManifestFile file;
         file.path = member.at("Path").get<std::string>();
-        file.size = member.at("Size").get<std::uint64_t>();
-        FORGE_ASSIGN(const Instant modified, parse_time([&] {
-                         std::string time = member.at("Last-Modified").get<std::string>();
-                         if (time.ends_with(" GMT")) time.replace(time.size() - 4, 4, "Z");
-                         return time;
-                     }()));
-        file.mtime_seconds = modified.seconds();
+        FORGE_ASSIGN(file.size, number_member<std::uint64_t>(member, "Size"));
+        FORGE_ASSIGN(file.mtime_seconds, time_member(member, "Last-Modified"));
         if (member.contains("Checksum")) {
             FORGE_ASSIGN(file.sha256, parse_digest(member.at("Checksum").get<std::string>()));
         }
         manifest.files.push_back(std::move(file));
     }
     const json& range = document.at("WAL-Ranges").at(0);
-    manifest.timeline = range.at("Timeline").get<Timeline>();
+    FORGE_ASSIGN(manifest.timeline, number_member<Timeline>(range, "Timeline"));
     FORGE_ASSIGN(manifest.start_lsn, lsn_member(range, "Start-LSN"));
     FORGE_ASSIGN(manifest.finish_lsn, lsn_member(range, "End-LSN"));
     return manifest;
@@ -151,7 +165,8 @@ Status check_document(std::string_view text) {
 Result<Manifest> parse_document(std::string_view text) {
     FORGE_TRY(check_document(text));
     const json document = json::parse(text);
-    if (const int version = document.at("version").get<int>(); version != kVersion)
+    FORGE_ASSIGN(const auto version, number_member<std::uint64_t>(document, "version"));
+    if (version != kVersion)
         return Status(Kind::kInvalid, "the manifest has version " + std::to_string(version),
                       "Restore with a forge_backup at least as new as the one that made the backup.");
     Manifest manifest;
@@ -167,8 +182,8 @@ Result<Manifest> parse_document(std::string_view text) {
     for (const json& member : document.at("parts")) {
         ManifestPart part;
         part.name = member.at("name").get<std::string>();
-        part.stored_size = member.at("stored_size").get<std::uint64_t>();
-        part.plain_size = member.at("plain_size").get<std::uint64_t>();
+        FORGE_ASSIGN(part.stored_size, number_member<std::uint64_t>(member, "stored_size"));
+        FORGE_ASSIGN(part.plain_size, number_member<std::uint64_t>(member, "plain_size"));
         FORGE_ASSIGN(part.sha256, parse_digest(member.at("sha256").get<std::string>()));
         manifest.parts.push_back(std::move(part));
     }
@@ -192,7 +207,8 @@ std::string manifest_key(std::string_view backup_name, codec::Method method) {
 std::optional<codec::Method> manifest_method(std::string_view file_name) {
     if (file_name == kFileName) return codec::Method::kNone;
     if (!file_name.starts_with(kFileName) || file_name[kFileName.size()] != '.') return std::nullopt;
-    return codec::method_from_extension(file_name.substr(kFileName.size() + 1));
+    const auto method = codec::method_from_extension(file_name.substr(kFileName.size() + 1));
+    return method == codec::Method::kNone ? std::nullopt : method;  // a dot with nothing behind it
 }
 
 Status write_file_manifest(const FileManifest& manifest, Sink& sink) {

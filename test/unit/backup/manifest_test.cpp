@@ -138,12 +138,30 @@ TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
     EXPECT_EQ(parse_manifest(signed_again(text, to_hex(sha256(as_bytes("{}"))), "12")).status().kind(), Kind::kCorrupt);
 }
 
+// Numbers were wrapped and rounded to fit: a version of 1.9 passed for 1, a size of -1 for the largest of all.
+TEST(Manifest, NumbersThatDoNotFitAreCorrupt) {
+    const std::string text = text_of(sample());
+    for (const char* version : {"1.9", "-1", "1e300", "\"1\"", "null"})
+        EXPECT_EQ(
+            parse_manifest(signed_again(text, "\"version\":1", "\"version\":" + std::string(version))).status().kind(),
+            Kind::kCorrupt)
+            << version;
+    for (const char* size : {"-1", "1.5", "1e300", "18446744073709551616"})
+        EXPECT_EQ(
+            parse_manifest(signed_again(text, "\"stored_size\":", "\"stored_size\":" + std::string(size) + ",\"was\":"))
+                .status()
+                .kind(),
+            Kind::kCorrupt)
+            << size;
+}
+
 TEST(Manifest, KeysAndTheirMethods) {
     EXPECT_EQ(manifest_key("base_1", codec::Method::kZstd), "basebackups_005/base_1/forge_manifest.json.zst");
     EXPECT_EQ(manifest_key("base_1", codec::Method::kNone), "basebackups_005/base_1/forge_manifest.json");
     EXPECT_EQ(manifest_method("forge_manifest.json.br"), codec::Method::kBrotli);
     EXPECT_EQ(manifest_method("forge_manifest.json"), codec::Method::kNone);
     EXPECT_FALSE(manifest_method("forge_manifest.json.txt"));
+    EXPECT_FALSE(manifest_method("forge_manifest.json."));
     EXPECT_FALSE(manifest_method("forge_manifest.jsonx"));
     EXPECT_FALSE(manifest_method("metadata.json"));
 }
