@@ -1,5 +1,6 @@
 // Compression as filters (walg-format 4). Every object is exactly one stream; a reader treats every incomplete stream,
-// and every byte after the end, as kCorrupt. (lz4 and zstd: several frames in a row are accepted on read.)
+// and every byte after the end, as kCorrupt. (lz4, zstd and gzip: several frames in a row are accepted on
+// read.)
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// gzip; read only.
+// gzip; read only. Several members in a row are one stream (RFC 1952, 2.2).
 #include <zlib.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ constexpr int kGzipOnly = 15 + 16;  // window bits, and "expect a gzip header"
 
 class GzipDecompressor final : public DecoderSource {
 public:
-    explicit GzipDecompressor(std::unique_ptr<Source> next) : DecoderSource("gzip", false, std::move(next)) {}
+    explicit GzipDecompressor(std::unique_ptr<Source> next) : DecoderSource("gzip", true, std::move(next)) {}
     GzipDecompressor(const GzipDecompressor&) = delete;
     GzipDecompressor& operator=(const GzipDecompressor&) = delete;
     ~GzipDecompressor() override {
@@ -26,6 +26,8 @@ private:
         if (!started_) {
             if (inflateInit2(&stream_, kGzipOnly) != Z_OK) return out_of_memory();
             started_ = true;
+        } else if (member_ended_ && inflateReset(&stream_) != Z_OK) {
+            return corrupt("the stream is damaged");
         }
         const ByteView input = in.first(std::min<std::size_t>(in.size(), UINT_MAX));
         const MutableBytes output = out.first(std::min<std::size_t>(out.size(), UINT_MAX));
@@ -34,7 +36,8 @@ private:
         stream_.next_out = output.data();
         stream_.avail_out = static_cast<uInt>(output.size());
         const int result = inflate(&stream_, Z_NO_FLUSH);
-        const Step step{input.size() - stream_.avail_in, output.size() - stream_.avail_out, result == Z_STREAM_END};
+        member_ended_ = result == Z_STREAM_END;
+        const Step step{input.size() - stream_.avail_in, output.size() - stream_.avail_out, member_ended_};
         switch (result) {
             case Z_OK:
             case Z_STREAM_END:
@@ -46,6 +49,7 @@ private:
 
     z_stream stream_{};
     bool started_ = false;
+    bool member_ended_ = false;
 };
 
 }  // namespace

@@ -102,12 +102,20 @@ Status match_manifest(const backup::Manifest& manifest, PartMap& parts) {
     return {};
 }
 
+// By the name in a list of parts. WAL-RUS lists "part_001.tar" where the object is "part_001.tar.br".
+PartMap::iterator find_listed_part(PartMap& parts, const std::string& name) {
+    const auto exact = parts.find(name);
+    if (exact != parts.end() || !name.ends_with(".tar")) return exact;
+    const auto compressed = parts.lower_bound(name + ".");
+    return compressed != parts.end() && compressed->first.starts_with(name + ".") ? compressed : parts.end();
+}
+
 // Another program's backup: its list of parts, where it has one, is complete but for pg_control and for parts that were
 // copied from an earlier backup as a whole.
 Status match_file_sets(const std::string& backup, const layout::FilesMetadata& metadata, PartMap& parts) {
     if (metadata.tar_file_sets.empty()) return {};
     for (const auto& [name, members] : metadata.tar_file_sets) {
-        const auto part = parts.find(name);
+        const auto part = find_listed_part(parts, name);
         if (part == parts.end()) return missing_part(backup, name);
         part->second.members = &members;
     }

@@ -142,8 +142,11 @@ Status Extractor::extract_directory(const TarEntry& entry, const std::string& na
     return context_.tree.make_directory(name, entry.mode, cursor_);
 }
 
-// Other programs store the link's own name as its target.
+// A backup by BASE_BACKUP has the links to tablespaces too, which are made by the sentinel, to their new places. Of
+// other links other programs store the link's own name as its target.
 Status Extractor::extract_symlink(const TarEntry& entry, const std::string& name) {
+    for (const layout::Tablespace& tablespace : contents().sentinel.tablespaces)
+        if (name == "pg_tblspc/" + tablespace.oid) return {};
     if (!contents().manifest && entry.target == base_name(name)) {
         context_.logger.warning("symbolic link " + quoted(name) +
                                 " is not restored: the backup does not say where it pointed to");
