@@ -38,7 +38,6 @@ my $conf = <<'END';
 fsync = off
 full_page_writes = off
 autovacuum = off
-max_wal_senders = 0
 shared_buffers = 4MB
 END
 
