@@ -1,9 +1,14 @@
-// The helper that answers questions about the store: lists, plans, checks.
+// The helper that answers questions about the store (lists, plans, checks, verification), and marks and deletes
+// backups.
 #include "cli/checks.h"
 #include "cli/common.h"
 #include "cli/helper_roles.h"
 #include "cli/list_rows.h"
 #include "cli/plan_rows.h"
+#include "core/base/text.h"
+#include "core/restore/verify.h"
+#include "core/retention/execute.h"
+#include "core/retention/mark_chain.h"
 
 namespace forge::cli {
 
@@ -37,22 +42,82 @@ private:
         if (frame.type == FrameType::kConfigure) {
             // The job thread may hold the settings of before; it works with copies.
             config_.configure(frame);
-        } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan) {
+        } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan ||
+                   frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
+                   frame.type == FrameType::kDeleteBackup) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
-                const Status result =
-                    frame.type == FrameType::kList ? list(*repository) : plan(frame, *repository, inputs);
-                finish(result);
+                finish(answer(frame, *repository, inputs));
             });
         } else if (frame.type == FrameType::kCheck) {
             jobs_.add([this, loaded = config_.settings_or_error()] {
                 for (const Finding& finding : run_checks(loaded, context(), logger_))
-                    send_row({finding.check, std::string(level_name(finding.level)), finding.detail,
+                    send_row({finding.check, std::string(cli::level_name(finding.level)), finding.detail,
                               finding.hint.empty() ? std::optional<std::string>() : finding.hint});
                 finish({});
             });
         }
+    }
+
+    Status answer(const Frame& frame, repository::Repository& repository, const settings::Inputs& inputs) {
+        switch (frame.type) {
+            case FrameType::kList: return list(repository);
+            case FrameType::kPlan: return plan(frame, repository, inputs);
+            case FrameType::kVerify: return verify(frame, repository);
+            case FrameType::kMarkBackup: return mark(frame, repository);
+            default: return delete_backup(frame, repository);
+        }
+    }
+
+    Status verify(const Frame& frame, repository::Repository& repository) {
+        FORGE_ASSIGN(const auto backup, repository.find_backup(std::string(frame.text(Tag::kName)), unbounded()));
+        restore::VerifyOptions options;
+        options.concurrency = repository.settings().download_concurrency;
+        options.rate_limit = repository.settings().network_rate_limit;
+        restore::VerifyProgress progress;
+        const auto report = [this](const restore::VerifyFinding& finding) {
+            send_row({finding.object, std::string(level_name(finding.level)), std::to_string(finding.stored_size),
+                      finding.detail.empty() ? std::optional<std::string>() : finding.detail});
+        };
+        return restore::verify_backup(repository, backup, options, report, progress, cancel_, logger_);
+    }
+
+    Status mark(const Frame& frame, repository::Repository& repository) {
+        const bool permanent = frame.number(Tag::kPermanent) != 0;
+        FORGE_ASSIGN(const auto changed,
+                     retention::mark_backup(repository, std::string(frame.text(Tag::kName)), permanent, context()));
+        for (const std::string& name : changed) send_row({name, permanent ? "t" : "f"});
+        return {};
+    }
+
+    Status delete_backup(const Frame& frame, repository::Repository& repository) {
+        const std::string name(frame.text(Tag::kName));
+        FORGE_ASSIGN(const auto inventory, retention::take_inventory(repository, SystemClock().now(), unbounded()));
+        FORGE_ASSIGN(const auto plan, retention::plan_target(inventory, name, false));
+        if (frame.number(Tag::kForce) == 0) FORGE_TRY(retention::check_something_is_left(inventory, plan));
+        retention::DeleteResult result;
+        FORGE_TRY(retention::execute(repository.store(), inventory, plan, result, unbounded())
+                      .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
+                                    std::to_string(plan.object_count()) + " objects"));
+        if (result.refused > 0)
+            return Status(Kind::kDenied,
+                          "the store refused to delete " + std::to_string(result.refused) + " of " +
+                              std::to_string(plan.object_count()) + " objects of backup " + quoted(name) + ": " +
+                              result.refusals.front().status.message(),
+                          "They may be locked for some time, or the credentials may not delete; delete again later.");
+        for (const auto& backup : plan.backups)
+            send_row({backup.name, std::to_string(backup.object_count()), std::to_string(backup.bytes)});
+        return {};
+    }
+
+    static std::string_view level_name(restore::VerifyFinding::Level level) {
+        switch (level) {
+            case restore::VerifyFinding::Level::kOk: return "ok";
+            case restore::VerifyFinding::Level::kWarning: return "warning";
+            case restore::VerifyFinding::Level::kError: return "error";
+        }
+        return "error";
     }
 
     Status list(repository::Repository& repository) {
@@ -89,6 +154,13 @@ private:
         store::CallContext context;
         context.cancel = &cancel_;
         context.deadline = Deadline::after(kLongest);
+        return context;
+    }
+
+    // Reading or removing a large backup takes as long as it takes; the backend ends it by closing the link.
+    store::CallContext unbounded() const {
+        store::CallContext context;
+        context.cancel = &cancel_;
         return context;
     }
 

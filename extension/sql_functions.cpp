@@ -22,6 +22,8 @@ using Cell = std::optional<std::string>;
 using Row = std::vector<Cell>;
 
 constexpr seconds kQueryPatience{30};
+// For what reads or removes whole backups: ends when it is done or cancelled.
+constexpr std::chrono::hours kUnhurried{24 * 365};
 constexpr std::string_view kPreloadHint = "Add forge_backup to shared_preload_libraries and restart the server.";
 
 // --- rows ------------------------------------------------------------------------------------------------------------
@@ -98,9 +100,9 @@ std::string utc_text(TimestampTz at) {
 // --- questions to a helper -------------------------------------------------------------------------------------------
 
 // One question; its rows go to `sink`. Interruptible; the helper is gone afterwards, whatever happens.
-void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question) {
+void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds patience = kQueryPatience) {
     HelperLink link(HelperRole::kQuery);
-    const Deadline deadline = deadline_in(kQueryPatience);
+    const Deadline deadline = deadline_in(patience);
     throw_if_error(link.start(deadline));
     const Frame configured = value_or_throw(link.configure(1, settings_snapshot(), deadline));
     // check() is there to say what is wrong with the settings; the others cannot do without.
@@ -152,6 +154,32 @@ Frame plan_question(FunctionCallInfo fcinfo) {
 void write_backup_list(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kList)); }
 void write_restore_config(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, plan_question(fcinfo)); }
 void write_check(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kCheck)); }
+
+// --- verify_backup, mark_backup, delete_backup -----------------------------------------------------------------------
+
+Frame about_backup(FunctionCallInfo fcinfo, FrameType type) {
+    if (PG_ARGISNULL(0))
+        throw_status(Status(Kind::kInvalid, "the name of the backup is null", "See backup_list() for the names."));
+    Frame question(type);
+    question.add(Tag::kName, text_argument(fcinfo, 0));
+    return question;
+}
+
+void write_verify_backup(FunctionCallInfo fcinfo) {
+    answer_by_helper(fcinfo, about_backup(fcinfo, FrameType::kVerify), kUnhurried);
+}
+
+void write_mark_backup(FunctionCallInfo fcinfo) {
+    Frame question = about_backup(fcinfo, FrameType::kMarkBackup);
+    question.add_number(Tag::kPermanent, PG_ARGISNULL(1) || PG_GETARG_BOOL(1) ? 1 : 0);
+    answer_by_helper(fcinfo, question);
+}
+
+void write_delete_backup(FunctionCallInfo fcinfo) {
+    Frame question = about_backup(fcinfo, FrameType::kDeleteBackup);
+    question.add_number(Tag::kForce, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1) ? 1 : 0);
+    answer_by_helper(fcinfo, question, kUnhurried);
+}
 
 // --- trigger_basebackup ----------------------------------------------------------------------------------------------
 
@@ -408,6 +436,9 @@ extern "C" {
 PG_FUNCTION_INFO_V1(forge_backup_list);
 PG_FUNCTION_INFO_V1(forge_restore_config);
 PG_FUNCTION_INFO_V1(forge_check);
+PG_FUNCTION_INFO_V1(forge_verify_backup);
+PG_FUNCTION_INFO_V1(forge_mark_backup);
+PG_FUNCTION_INFO_V1(forge_delete_backup);
 PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
@@ -423,6 +454,18 @@ PGDLLEXPORT Datum forge_restore_config(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_check(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_check);
+}
+
+PGDLLEXPORT Datum forge_verify_backup(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_verify_backup);
+}
+
+PGDLLEXPORT Datum forge_mark_backup(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_mark_backup);
+}
+
+PGDLLEXPORT Datum forge_delete_backup(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_delete_backup);
 }
 
 PGDLLEXPORT Datum forge_trigger_basebackup(PG_FUNCTION_ARGS) {

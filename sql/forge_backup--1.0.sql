@@ -53,6 +53,41 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) IS
     'what a restore to a target needs: backup, WAL, what will be reached, settings, the ready command';
 
+CREATE FUNCTION verify_backup(
+    name text DEFAULT 'LATEST',
+    OUT object text,
+    OUT level text,
+    OUT size bigint,
+    OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_verify_backup'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION verify_backup(text) IS
+    'reads every object of a base backup and its WAL and checks all of it; one row an object';
+
+CREATE FUNCTION mark_backup(
+    name text,
+    permanent bool DEFAULT true,
+    OUT backup text,
+    OUT is_permanent bool)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_mark_backup'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mark_backup(text, bool) IS
+    'keeps a base backup and what it builds on from being deleted; one row a backup whose mark changed; not undone by a rollback';
+
+CREATE FUNCTION delete_backup(
+    name text,
+    force bool DEFAULT false,
+    OUT backup text,
+    OUT objects bigint,
+    OUT bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_delete_backup'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION delete_backup(text, bool) IS
+    'deletes a base backup and those that build on it; one row each; not undone by a rollback';
+
 CREATE FUNCTION "check"(
     OUT "check" text,
     OUT level text,
@@ -138,6 +173,9 @@ COMMENT ON VIEW progress IS
 REVOKE ALL ON FUNCTION backup_list() FROM PUBLIC;
 REVOKE ALL ON FUNCTION trigger_basebackup(bool, bool, jsonb, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION verify_backup(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mark_backup(text, bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION delete_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;

@@ -26,7 +26,7 @@ T read_le(std::string_view at) {
 
 bool is_known(std::uint8_t type) {
     return (type >= static_cast<std::uint8_t>(FrameType::kHello) &&
-            type <= static_cast<std::uint8_t>(FrameType::kPing)) ||
+            type <= static_cast<std::uint8_t>(FrameType::kDeleteBackup)) ||
            (type >= static_cast<std::uint8_t>(FrameType::kWelcome) &&
             type <= static_cast<std::uint8_t>(FrameType::kStoreState));
 }

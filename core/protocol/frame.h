@@ -37,6 +37,9 @@
 // kPlan         kTargetType "latest" | "immediate" | "time" | "lsn" | "xid" | "name", kTargetValue (as text),
 //               kTargetTimeline, kBackup, kInclusive, kAllowNearest -> kRow name, value, then kDone
 // kCheck        -> kRow check, level, detail, hint, then kDone
+// kVerify       kName (or "LATEST") -> kRow object, level, size, detail while it goes on, then kDone
+// kMarkBackup   kName, kPermanent -> kRow backup, permanent for each that was something else before, then kDone
+// kDeleteBackup kName, kForce -> kRow backup, objects, bytes for each that was deleted, then kDone
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
@@ -64,6 +67,9 @@ enum class FrameType : std::uint8_t {
     kCheck = 9,        // -> rows
     kWalExists = 10,   // name -> kDone or kFailed(not found)
     kPing = 11,
+    kVerify = 12,        // name -> rows
+    kMarkBackup = 13,    // name, permanent -> rows
+    kDeleteBackup = 14,  // name, force -> rows
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
@@ -135,6 +141,7 @@ enum class Tag : std::uint16_t {
     kParent,
     kSkippedFiles,
     kIncrementedFiles,
+    kForce,
 };
 
 struct Frame {

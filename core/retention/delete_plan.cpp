@@ -211,22 +211,7 @@ Result<std::size_t> position_of(const Inventory& inventory, const std::vector<co
     return found;
 }
 
-// The newest backups may be damaged: what is left must be worth keeping.
-Status check_something_is_left(const Inventory& inventory, const DeletePlan& plan) {
-    Names going;
-    for (const BackupRemoval& removal : plan.backups) going.insert(removal.name);
-    bool loses_one = false;
-    for (const BackupEntry& backup : inventory.backups) {
-        if (!is_restorable(inventory, backup)) continue;
-        if (!going.contains(backup.name)) return {};
-        loses_one = true;
-    }
-    if (!loses_one) return {};
-    return Status(Kind::kInvalid, "no backup that can be restored would be left",
-                  "Look at \"backup-list\"; \"delete target\" and \"delete everything\" delete the last one as well.");
-}
-
-// Everything older than `target`.
+// Everything older than `target`. The newest backups may be damaged: what is left must be worth keeping.
 Result<DeletePlan> plan_older(const Inventory& inventory, const Order& order, const BackupEntry& target) {
     DeletePlan plan;
     plan.target = target.name;
@@ -286,6 +271,25 @@ Result<DeletePlan> plan_target_folder(const Inventory& inventory, const std::str
     return plan;
 }
 
+// All of `wanted` may go; kInvalid saying why not.
+Status check_may_go(const Inventory& inventory, const std::string& name, const Names& wanted) {
+    const std::string refusal = "backup " + quoted(name) + " cannot be deleted: ";
+    for (const std::string& member : wanted)
+        if (inventory.is_permanent(*inventory.find(member)))
+            return Status(Kind::kInvalid,
+                          refusal +
+                              (member == name ? "it"
+                                              : "backup " + quoted(member) +
+                                                    ", which builds on it or on "
+                                                    "which it builds,") +
+                              " is permanent",
+                          "Take the mark away first with \"backup-mark -i " + member + "\".");
+    const auto reasons = reasons_to_stay(inventory, wanted);
+    if (reasons.empty()) return {};
+    return Status(Kind::kInvalid, refusal + reasons.begin()->second,
+                  "Wait until that backup is finished, and delete it first.");
+}
+
 // --- everything ------------------------------------------------------------------------------------------------------
 
 // Takes from a plan for everything what backups in the making write and need.
@@ -335,6 +339,21 @@ bool is_restorable(const Inventory& inventory, const BackupEntry& backup) {
     return false;
 }
 
+Status check_something_is_left(const Inventory& inventory, const DeletePlan& plan) {
+    Names going;
+    for (const BackupRemoval& removal : plan.backups) going.insert(removal.name);
+    bool loses_one = false;
+    for (const BackupEntry& backup : inventory.backups) {
+        if (!is_restorable(inventory, backup)) continue;
+        if (!going.contains(backup.name)) return {};
+        loses_one = true;
+    }
+    if (!loses_one) return {};
+    return Status(
+        Kind::kInvalid, "no backup that can be restored would be left",
+        "Make a backup first, or delete it by \"delete target\", \"delete everything\" or delete_backup() with force.");
+}
+
 Result<DeletePlan> plan_before(const Inventory& inventory, const Before& wanted) {
     const Order order(inventory, wanted.by_start_time);
     const auto backups = sorted(inventory, order);
@@ -372,14 +391,7 @@ Result<DeletePlan> plan_target(const Inventory& inventory, const std::string& na
     const BackupEntry* backup = inventory.find(name);
     if (backup == nullptr) return plan_target_folder(inventory, name);
     const Names wanted = with_dependents(inventory, {family ? root_of(inventory, *backup) : name});
-    for (const auto& [stays, reason] : reasons_to_stay(inventory, wanted)) {
-        const std::string subject = stays == name ? "it" : "backup " + quoted(stays);
-        const std::string because = reason.starts_with("it ") ? subject + reason.substr(2) : reason;
-        return Status(Kind::kInvalid, "backup " + quoted(name) + " cannot be deleted: " + because,
-                      inventory.is_permanent(*inventory.find(stays))
-                          ? "Take the mark away first with \"backup-mark -i " + stays + "\"."
-                          : "Wait until that backup is finished, and delete it first.");
-    }
+    FORGE_TRY(check_may_go(inventory, name, wanted));
     DeletePlan plan;
     add_backups(plan, inventory, wanted);
     return plan;

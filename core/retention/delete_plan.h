@@ -82,6 +82,9 @@ struct Garbage {
 };
 DeletePlan plan_garbage(const Inventory& inventory, const Garbage& order);
 
+// kInvalid when there is a backup that can be restored, and none would be left.
+Status check_something_is_left(const Inventory& inventory, const DeletePlan& plan);
+
 // A backup can be restored as far as the listing tells: it is readable and its chain is complete.
 bool is_restorable(const Inventory& inventory, const repository::BackupEntry& backup);
 
