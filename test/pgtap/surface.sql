@@ -13,12 +13,12 @@ CREATE EXTENSION IF NOT EXISTS forge_backup;
 CREATE ROLE tap_forge_reader IN ROLE pg_monitor;
 CREATE ROLE tap_forge_nobody;
 
-SELECT plan(60);
+SELECT plan(73);
 
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_status', 'get_progress']);
+    'get_archive_status', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']);
 SELECT views_are('forge_backup', ARRAY['backups', 'archive_status', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
@@ -29,6 +29,9 @@ SELECT has_function('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text']);
 SELECT has_function('forge_backup', 'check', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'status', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'verify_backup', ARRAY['text']);
+SELECT has_function('forge_backup', 'mark_backup', ARRAY['text', 'boolean']);
+SELECT has_function('forge_backup', 'delete_backup', ARRAY['text', 'boolean']);
 SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'text',
     'trigger_basebackup() returns the name or the number as text');
 SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
@@ -40,7 +43,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record'
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_status',
-    'get_progress']) AS name;
+    'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -68,6 +71,9 @@ SELECT function_privs_are('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'pg_monitor',
     ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', 'verify_backup', ARRAY['text'], 'pg_monitor', ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', 'mark_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', 'delete_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', p.proname, string_to_array(oidvectortypes(p.proargtypes), ', '),
     'tap_forge_nobody', ARRAY[]::text[])
 FROM pg_proc p
@@ -88,6 +94,7 @@ SET ROLE tap_forge_reader;
 SELECT lives_ok('SELECT * FROM forge_backup.status()', 'K3: a monitor reads the status');
 SELECT lives_ok('SELECT * FROM forge_backup.archive_status', 'K3: and the state of archiving');
 SELECT throws_ok('SELECT forge_backup.trigger_basebackup()', '42501', NULL, 'K3: but cannot start a base backup');
+SELECT throws_ok($$SELECT * FROM forge_backup.delete_backup('x')$$, '42501', NULL, 'K3: nor delete one');
 RESET ROLE;
 
 -- What needs no storage.
