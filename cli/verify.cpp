@@ -150,7 +150,8 @@ int run_verify(CommandLine& line) {
     if (jobs < 0 || jobs > 1000) return line.bad_usage("--jobs takes a number from 1 to 1000");
     const auto limit = rate.empty() ? std::optional<std::uint64_t>(0) : parse_rate(rate);
     if (!limit)
-        return line.bad_usage("invalid rate " + quoted(rate) + ": write bytes a second, as 500000, 500k, 20M or 1G");
+        return line.bad_usage("invalid rate " + forge::quoted(rate) +
+                              ": write bytes a second, as 500000, 500k, 20M or 1G");
 
     Session session(line, seconds(2));
     const auto repository = session.open();
