@@ -35,7 +35,7 @@ is_deeply(
 	[ $text =~ /"(\w+)":/g ],
 	[
 		qw(LSN PgVersion FinishLSN SystemIdentifier UncompressedSize CompressedSize DataCatalogSize UserData by ChkpNum Version
-		  StartTime FinishTime DateFmt Hostname DataDir IsPermanent)
+		  StartTime FinishTime DateFmt Hostname DataDir IsPermanent ForgeManifest)
 	],
 	'the sentinel has every field in the order of the format');
 is($sentinel->{SystemIdentifier}, $node->safe_psql('postgres', 'SELECT system_identifier FROM pg_control_system()'),
