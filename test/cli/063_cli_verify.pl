@@ -46,7 +46,7 @@ ok($bad->{finished}, 'S16: all the rest was read');
 write_text($part, $content);
 
 my $segment = substr($backup, length('base_'), 24);
-my ($wal) = glob("$bucket/wal_005/$segment.*");
+my $wal = "$bucket/wal_005/$segment.zst";
 rename($wal, "$bucket/away") or die "could not rename: $!";
 $bad = json_of('verify', $backup, '--json');
 is_deeply([ map { "$_->{level} $_->{object}" } grep { $_->{level} ne 'ok' } @{ $bad->{findings} } ], ["error wal_005/$segment"],
