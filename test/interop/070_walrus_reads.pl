@@ -28,6 +28,7 @@ for my $combination (combinations())
 	change_database($node, ++$round);
 	my $delta = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
 	like($delta, qr/_D_/, "$name: a delta is made");
+	cmp_ok(increments_in($bucket, $delta), '>', 3, "$name: with increments");
 	change_database($node, ++$round);
 	wait_archived($node);
 	push @written, { name => $name, method => $method, key => $key, bucket => $bucket, rows => fingerprint($node) };

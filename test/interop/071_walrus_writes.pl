@@ -36,6 +36,7 @@ for my $combination (combinations())
 	my ($full, $delta) = backups_of($bucket);
 	my @backups = ($full, $delta);
 	ok($delta, "R8: $name: it is one") or pop @backups;
+	cmp_ok(increments_in($bucket, $delta), '>', 3, "R8: $name: with increments") if $delta;
 	if ($method eq 'zstd')
 	{
 		walrus_ok($script, 'backup-push', '--fast', '--full', "R8: $name: WAL-RUS makes a backup by the replication protocol");

@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  combinations variables walrus_script walrus_ok fill_database change_database fingerprint restored_cluster is_restored backups_of
+  combinations variables walrus_script walrus_ok fill_database change_database fingerprint restored_cluster is_restored backups_of increments_in
 );
 
 # Every method with a key and without: name, method, key file or nothing.
@@ -156,6 +156,14 @@ sub backups_of
 	my ($bucket) = @_;
 	my @names = backup_names($bucket);
 	return ((grep { !/_D_/ } @names)[0], (grep { /_D_/ } @names)[0]);
+}
+
+# How many files a delta has as increments.
+sub increments_in
+{
+	my ($bucket, $delta) = @_;
+	my $files = decode_json(read_text("$bucket/basebackups_005/$delta/files_metadata.json"))->{Files};
+	return scalar grep { $_->{IsIncremented} } values %$files;
 }
 
 1;
