@@ -113,7 +113,7 @@ void CommandLine::option(const std::string& names, int& into, const std::string&
 
 void CommandLine::repeated(const std::string& names, std::vector<std::string>& into, const std::string& help,
                            const std::string& value_name) {
-    parser_->app.add_option(names, into, help)->type_name(value_name)->expected(1)->take_all();
+    parser_->app.add_option(names, into, help)->type_name(value_name)->expected(1)->take_all()->allow_extra_args(false);
 }
 
 void CommandLine::flag(const std::string& names, bool& into, const std::string& help) {
