@@ -20,7 +20,7 @@ my $script = walrus_script(%variable, AWS_ENDPOINT_URL => $swift->{ENDPOINT}, PG
 	PGUSER => $node->safe_psql('postgres', 'SELECT current_user'));
 
 # A full backup by each; all the WAL is ours.
-my $ours = $node->safe_psql('postgres', q{SELECT forge_backup.trigger_basebackup("full" => true)});
+my $ours = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
 change_database($node, 1);
 my @before = listed();
 walrus_ok($script, 'backup-push', '--fast', '--full', $node->data_dir, 'R8: WAL-RUS makes a full backup in our bucket');
