@@ -18,6 +18,8 @@ constexpr std::size_t kLargestHistory = 1 << 20;
 // parent may have read it in between. Only what had been left alone for a while when the parent began is sure to be
 // what the parent has. The margin covers clocks of two hosts that differ a little as well.
 constexpr std::int64_t kSettledNanos = 60LL * 1'000'000'000;
+// By as much the clock of files may be behind ours, generously.
+constexpr std::int64_t kTickNanos = 100'000'000;
 
 bool concerns_store(const Status& status) { return status.retryable() || status.is(Kind::kCancelled); }
 
@@ -158,6 +160,10 @@ const ManifestFile* DeltaParent::find_record(const std::string& member) const {
 
 bool DeltaParent::has(const ScanEntry& file) const {
     return content_.files.files.contains(file.name) && (!content_.manifest || find_record(file.name) != nullptr);
+}
+
+bool DeltaParent::is_newer(const ScanEntry& file) const {
+    return file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kTickNanos;
 }
 
 bool DeltaParent::has_unchanged(const ScanEntry& file) const {

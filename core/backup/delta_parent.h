@@ -37,6 +37,8 @@ public:
 
     // The parent has it, under the same name.
     bool has(const ScanEntry& file) const;
+    // The file was written after the parent began, by the clock of files.
+    bool is_newer(const ScanEntry& file) const;
     // The parent has the same content, so that it need not be read.
     bool has_unchanged(const ScanEntry& file) const;
     // What the manifest of the new backup says about a file that is unchanged.

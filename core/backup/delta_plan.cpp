@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <string_view>
+#include <unordered_set>
 
 #include "core/backup/changed_pages.h"
 #include "core/base/file.h"
@@ -13,8 +15,23 @@
 namespace forge::backup {
 namespace {
 
-bool may_be_increment(const ScanEntry& file, const DeltaParent& parent) {
-    return file.is_paged && file.size > 0 && file.size % kPageSize == 0 && parent.has(file);
+std::string_view directory_of(const ScanEntry& file) {
+    return std::string_view(file.name).substr(0, file.name.rfind('/'));
+}
+
+// Databases whose directory was made since the parent began. Another database may have had the same OID then, and the
+// pages that CREATE DATABASE copies from a template keep their old positions in the WAL: they would pass for unchanged.
+std::unordered_set<std::string> find_young_databases(const std::vector<ScanEntry>& entries, const DeltaParent& parent) {
+    std::unordered_set<std::string> young;
+    for (const ScanEntry& entry : entries)
+        if (base_name(entry.name) == "PG_VERSION" && parent.is_newer(entry)) young.emplace(directory_of(entry));
+    return young;
+}
+
+bool may_be_increment(const ScanEntry& file, const DeltaParent& parent,
+                      const std::unordered_set<std::string>& young_databases) {
+    return file.is_paged && file.size > 0 && file.size % kPageSize == 0 && parent.has(file) &&
+           !young_databases.contains(std::string(directory_of(file)));
 }
 
 // A file that vanished or became something else is left to the packer.
@@ -51,12 +68,13 @@ Result<DeltaPlan> plan_delta(std::vector<ScanEntry> entries, const DeltaParent& 
     entries.erase(skipped, entries.end());
     plan.entries = std::move(entries);
 
+    const auto young = find_young_databases(plan.entries, parent);
     std::vector<ScanEntry*> candidates;
     std::uint64_t to_read = 0;
     for (ScanEntry& entry : plan.entries) {
         if (!is_file(entry)) continue;
         plan.stored_bytes += entry.size;
-        if (!may_be_increment(entry, parent)) continue;
+        if (!may_be_increment(entry, parent, young)) continue;
         candidates.push_back(&entry);
         to_read += entry.size;
     }

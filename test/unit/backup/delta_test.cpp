@@ -243,6 +243,18 @@ TEST_F(Delta, FileThatWasYoungWhenTheParentBeganIsReadAgain) {
     EXPECT_THAT(manifest.skipped, Not(Contains("log/server.log")));
 }
 
+// Its pages may come from a template, with positions in the WAL from before the parent.
+TEST_F(Delta, RelationsOfADatabaseMadeSinceTheParentAreStoredWhole) {
+    make_full();
+    change_pages("base/5/16384", {3}, test::kStart - 1);
+    set_time(cluster_.data("base/5/PG_VERSION"), start_at(test::kStart).start_time.seconds() + 5);
+    test::write_bytes(cluster_.root() / "ts1/PG_15_202209061/5/16390", test::relation_pages(5, 0, test::kStart));
+    auto report = make(kDeltaStart);
+    ASSERT_TRUE(report.ok()) << report.status().to_string();
+    EXPECT_EQ(report->name, kDelta);
+    EXPECT_EQ(as_text(members_of(kDelta).at("/base/5/16384")), test::read_text(cluster_.data("base/5/16384")));
+}
+
 TEST_F(Delta, AnotherTimeOrAnotherSizeIsAChange) {
     make_full();
     set_time(cluster_.data("PG_VERSION"), kLongAgo, 123'456'788);
