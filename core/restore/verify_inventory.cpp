@@ -302,11 +302,23 @@ private:
         context_.report.object(part.key, part.stored_size, part.problems);
     }
 
+    // WAL-RUS lists "part_001.tar" where the object is "part_001.tar.br".
+    std::unordered_map<std::string, std::unordered_set<std::string>>::const_iterator find_file_set(
+        const std::string& part) const {
+        const auto exact = file_sets_.find(part);
+        if (exact != file_sets_.end()) return exact;
+        const std::size_t extension = part.rfind(".tar.");
+        return extension == std::string::npos ? exact : file_sets_.find(part.substr(0, extension + 4));
+    }
+
     bool find_record(InventoryPart& part) {
         found_.insert(part.name);
         if (!backup_->manifest) {
-            const auto set = file_sets_.find(part.name);
-            if (set != file_sets_.end()) part.members = set->second;
+            const auto set = find_file_set(part.name);
+            if (set != file_sets_.end()) {
+                part.members = set->second;
+                found_.insert(set->first);
+            }
             return set != file_sets_.end() || layout::is_pg_control_part(part.name);
         }
         for (const backup::ManifestPart& record : backup_->manifest->parts) {
