@@ -27,6 +27,8 @@ constexpr seconds kAnswerPatience{1};
 // After the postmaster began to stop: the archiver's last cycle has no deadline but ours. The core adds four seconds of
 // its own, two for each of the two times it goes through the files, and all together must stay below ten.
 constexpr seconds kShutdownPatience{3};
+// Longer than the last cycles take. A smart shutdown may wait for sessions for hours, and goes on archiving then.
+constexpr seconds kLastCycles{15};
 // For the helper to end by itself; short where it has already failed to answer.
 constexpr milliseconds kExitGrace{4000};
 constexpr milliseconds kExitGraceAfterSilence{1000};
@@ -97,7 +99,7 @@ public:
     Archiver() : link_(HelperRole::kArchiver, [this] { return on_wake(); }) {}
 
     bool archive(const char* file, const char* path);
-    void shut_down() { link_.stop(given_up_ ? kExitGraceAfterSilence : kExitGrace); }
+    void shut_down() { link_.stop(has_given_up() ? kExitGraceAfterSilence : kExitGrace); }
     // The archiver's own loop waits on the same latch; what a wait of ours swallowed must be set again, or a shutdown
     // waits for a minute.
     void give_latch_back() {
@@ -106,6 +108,7 @@ public:
     }
 
 private:
+    bool has_given_up() const;
     Status on_wake();
     Status ready_helper();
     Status configure();
@@ -124,14 +127,15 @@ private:
     int lost_helpers_ = 0;  // since the last answer
     std::optional<Deadline> breaker_open_until_;
     std::optional<Deadline> stop_by_;  // of the running call, set when a shutdown is noticed
-    bool given_up_ = false;            // a call ran out of time during a shutdown
+    Deadline given_up_until_{};        // a call failed during a shutdown
     Reporter reporter_;
 };
+
+bool Archiver::has_given_up() const { return SteadyClock::now() < given_up_until_; }
 
 Status Archiver::on_wake() {
     if (!stop_by_ && postmaster_is_stopping()) stop_by_ = deadline_in(kShutdownPatience);
     if (!stop_by_ || SteadyClock::now() < *stop_by_) return {};
-    given_up_ = true;
     return Status(Kind::kCancelled, "the server is shutting down", "The file is archived after the next start.");
 }
 
@@ -233,7 +237,7 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
 
 bool Archiver::archive(const char* file, const char* path) {
     // The core tries each file three times; once is enough when the server wants to stop.
-    if (given_up_) return false;
+    if (has_given_up()) return false;
     stop_by_.reset();
     Status status = ready_helper();
     if (status.ok() && breaker_is_open()) {
@@ -262,6 +266,7 @@ bool Archiver::archive(const char* file, const char* path) {
     if (!status.ok()) {
         publish_failure(file, status);
         reporter_.failed(file, status);
+        if (postmaster_is_stopping()) given_up_until_ = deadline_in(kLastCycles);
         return false;
     }
     publish_success(file, dropped);
