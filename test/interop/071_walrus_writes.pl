@@ -50,6 +50,8 @@ for my $combination (combinations())
 	ok(index($list, $_) >= 0, "R8: $name: $_ is listed") for @backups;
 	for my $backup (@backups)
 	{
+		my (undef, $found) = forge_cli('verify', '--env-dir', $env, '--json', $backup);
+		is_deeply([ grep { $_->{level} eq 'error' } @{ decode_json($found)->{findings} } ], [], "R8: $name: verify finds no error in $backup");
 		my $restored = restore_node("r$backup", undef, env_dir => $env,
 			cli => [ '--backup', $backup, '--tablespace-mapping', tablespace_oid() . '=' . new_directory('moved') ]);
 		is_restored(restored_cluster($restored), $rows, "R8: $name: $backup restored by us");
