@@ -49,8 +49,14 @@ void Configuration::refresh() {
     const Steady::time_point now = Steady::now();
     if (!configured_ || now - looked_ < seconds(1)) return;
     looked_ = now;
-    if (state_ != State::kError && !watch_->changed()) return;
-    if (load()) announce();
+    const bool changed = (state_ == State::kError || watch_->changed()) && load();
+    if (changed || credentials_state() != announced_credentials_) announce();
+}
+
+// What has become of credentials that are issued; empty where they are written down.
+std::string Configuration::credentials_state() const {
+    const auto& describe = settings_.s3.describe_credentials;
+    return state_ == State::kOn && describe ? describe() : std::string();
 }
 
 // True when the result is another one than before.
@@ -81,6 +87,7 @@ bool Configuration::load() {
 }
 
 void Configuration::announce() {
+    announced_credentials_ = credentials_state();
     Frame frame(FrameType::kConfigured);
     frame.add_number(Tag::kEpoch, epoch_);
     frame.add(Tag::kState, state_ == State::kOn ? "on" : state_ == State::kOff ? "off" : "error");
@@ -88,8 +95,11 @@ void Configuration::announce() {
     if (state_ == State::kError) {
         add_status(frame, error_);
     } else {
-        for (const settings::Settings::Origin& origin : settings_.origins)
-            frame.add(Tag::kSetting, origin.name + "\t" + origin.value + "\t" + origin.source);
+        for (const settings::Settings::Origin& origin : settings_.origins) {
+            const bool live = origin.name == "s3_credentials" && !announced_credentials_.empty();
+            frame.add(Tag::kSetting,
+                      origin.name + "\t" + (live ? announced_credentials_ : origin.value) + "\t" + origin.source);
+        }
     }
     channel_.send(frame);
 }

@@ -32,7 +32,7 @@ public:
     // Takes over kConfigure and answers it.
     void configure(const protocol::Frame& frame);
     // Looks whether files changed (in the state "error": always), at most once a second, and tells the server when the
-    // result is another one.
+    // result is another one, or credentials were issued.
     void refresh();
 
     State state() const { return state_; }
@@ -49,6 +49,7 @@ public:
 private:
     bool load();
     void announce();
+    std::string credentials_state() const;
 
     Channel& channel_;
     Logger& logger_;
@@ -60,6 +61,7 @@ private:
     settings::Settings settings_;
     std::string identity_;  // of everything that was loaded
     std::shared_ptr<repository::Repository> repository_;
+    std::string announced_credentials_;  // what the server was told last
     std::uint64_t epoch_ = 0;
     std::uint64_t generation_ = 0;
     bool configured_ = false;

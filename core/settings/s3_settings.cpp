@@ -1,10 +1,15 @@
 // The dialect and the credentials of an S3 store.
 #include <fcntl.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/settings/draft.h"
 #include "core/settings/storage_url.h"
+#include "core/store/s3/credentials.h"
 
 namespace forge::settings {
 
@@ -117,17 +122,15 @@ std::optional<Found> secret_key_of(const Sources& sources) {
     return sources.variable({"AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"});
 }
 
-Result<store::S3Credentials> read_credentials(const Inputs& inputs) {
-    FORGE_ASSIGN(const Sources sources, Sources::read(inputs));
+// Empty keys where there are none; half a pair is an error.
+Result<store::S3Credentials> written_credentials(const Sources& sources) {
     const auto access = access_key_of(sources);
     const auto secret = secret_key_of(sources);
+    if (!access && !secret) return store::S3Credentials{};
     if (!access || !secret) {
-        const std::string missing = !access && !secret ? "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                                    : access           ? "AWS_SECRET_ACCESS_KEY"
-                                                       : "AWS_ACCESS_KEY_ID";
-        std::string hint = "Set " + missing + " in " + sources.places() + ".";
-        if (sources.variable({"AWS_ROLE_ARN"})) hint += " Roles (AWS_ROLE_ARN) are not supported.";
-        return Status(Kind::kDenied, "no credentials for the S3 store", hint);
+        const std::string missing = access ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID";
+        return Status(Kind::kDenied, "no credentials for the S3 store: " + missing + " is not set",
+                      "Set " + missing + " in " + sources.places() + ".");
     }
     store::S3Credentials credentials{access->value, secret->value, {}};
     // A token belongs to its keys: one that a weaker source has is left over from other ones.
@@ -136,8 +139,116 @@ Result<store::S3Credentials> read_credentials(const Inputs& inputs) {
     return credentials;
 }
 
+std::string value_of(const Sources& sources, std::string_view name) {
+    const auto found = sources.variable({name});
+    return found ? found->value : "";
+}
+
+// Of the user that runs us, whatever HOME says: the server's may be another one.
+std::string home_directory() {
+    std::array<char, 4096> buffer{};
+    struct ::passwd entry {};
+    struct ::passwd* found = nullptr;
+    if (::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return {};
+    return found->pw_dir;
+}
+
+// "http://host" and "http://host/" are the same to people.
+Result<std::string> service_address(const Sources& sources, std::string_view name, const std::string& standard) {
+    const auto found = sources.variable({name});
+    if (!found) return standard;
+    auto address = parse_endpoint(found->value);
+    if (!address.ok()) return address.status().with_context(found->subject());
+    return address;
+}
+
+Result<std::string> metadata_endpoint(const Sources& sources) {
+    if (const auto disabled = sources.variable({"AWS_EC2_METADATA_DISABLED"})) {
+        const auto value = parse_bool(disabled->value);
+        if (!value) return disabled->invalid("this is neither true nor false", "Use \"true\" or \"false\".");
+        if (*value) return std::string();
+    }
+    const bool ipv6 = to_lower(value_of(sources, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")) == "ipv6";
+    return service_address(sources, "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                           ipv6 ? store::s3::kMetadataEndpointIpv6 : store::s3::kMetadataEndpoint);
+}
+
+std::string container_url(const Sources& sources) {
+    const std::string path = value_of(sources, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    if (path.empty()) return value_of(sources, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    return "http://169.254.170.2" + std::string(path.starts_with('/') ? "" : "/") + path;
+}
+
+Result<store::s3::CredentialPlaces> credential_places(const Sources& sources, const store::S3Options& s3,
+                                                      store::S3Credentials written) {
+    store::s3::CredentialPlaces places;
+    places.keys = std::move(written);
+    places.region = s3.region;
+    places.ca_file = s3.ca_file;
+    places.proxy = s3.proxy;
+    places.role_arn = value_of(sources, "AWS_ROLE_ARN");
+    if (const auto name = sources.variable({"AWS_ROLE_SESSION_NAME"})) places.role_session_name = name->value;
+    places.web_identity_token_file = value_of(sources, "AWS_WEB_IDENTITY_TOKEN_FILE");
+    FORGE_ASSIGN(places.sts_endpoint, service_address(sources, "AWS_ENDPOINT_URL_STS", ""));
+    places.profile = value_of(sources, "AWS_PROFILE");
+    places.credentials_file = value_of(sources, "AWS_SHARED_CREDENTIALS_FILE");
+    places.credentials_file_named = !places.credentials_file.empty();
+    const std::string home = places.credentials_file_named ? "" : home_directory();
+    if (!home.empty()) places.credentials_file = join_path(home, ".aws/credentials");
+    places.container_url = container_url(sources);
+    places.container_token = value_of(sources, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    places.container_token_file = value_of(sources, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    FORGE_ASSIGN(places.metadata_endpoint, metadata_endpoint(sources));
+    places.hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in " + sources.places() + ".";
+    return places;
+}
+
+// Keys that are written down win, unless they are there to assume a role with.
+bool are_issued(const Sources& sources, const store::S3Credentials& written) {
+    if (written.access_key_id.empty()) return true;
+    return sources.variable({"AWS_ROLE_ARN"}) && !sources.variable({"AWS_WEB_IDENTITY_TOKEN_FILE"});
+}
+
 void note_secret(Draft& draft, const std::string& name, const std::optional<Found>& found) {
     draft.note(name, found ? "(secret)" + change_of_file(found->file) : "", found);
+}
+
+// The variable that decides which source is asked.
+std::optional<Found> deciding_variable(const Sources& sources) {
+    for (const char* name :
+         {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+          "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_SERVICE_ENDPOINT"}) {
+        if (const auto found = sources.variable({name})) return found;
+    }
+    return std::nullopt;
+}
+
+// Files are read at every use, so that nobody has to restart anything after changing them.
+Status load_credentials(Draft& draft) {
+    store::S3Options& s3 = draft.settings.s3;
+    const auto access = access_key_of(draft.sources);
+    const auto secret = secret_key_of(draft.sources);
+    note_secret(draft, "s3_access_key_id", access);
+    note_secret(draft, "s3_secret_access_key", secret);
+    auto provider = std::make_shared<store::s3::CredentialProvider>();
+    store::S3Options place;
+    place.region = s3.region;
+    place.ca_file = s3.ca_file;
+    place.proxy = s3.proxy;
+    s3.credentials = [inputs = draft.inputs, place,
+                      provider](const store::CredentialQuestion& question) -> Result<store::S3Credentials> {
+        FORGE_ASSIGN(const Sources sources, Sources::read(inputs));
+        FORGE_ASSIGN(const store::S3Credentials written, written_credentials(sources));
+        if (!are_issued(sources, written)) return written;
+        FORGE_ASSIGN(const store::s3::CredentialPlaces places, credential_places(sources, place, written));
+        return provider->get(places, question);
+    };
+    const auto written = written_credentials(draft.sources);
+    if (!written.ok() || !are_issued(draft.sources, *written)) return {};  // half a pair is told when it is needed
+    FORGE_ASSIGN(const store::s3::CredentialPlaces places, credential_places(draft.sources, s3, *written));
+    draft.note("s3_credentials", store::s3::name_of_source(places), deciding_variable(draft.sources));
+    s3.describe_credentials = [provider] { return provider->describe(); };
+    return {};
 }
 
 }  // namespace
@@ -148,10 +259,7 @@ Status load_s3(Draft& draft) {
     FORGE_TRY(load_region(draft));
     FORGE_TRY(load_ca_file(draft));
     FORGE_TRY(load_server_side_encryption(draft));
-    draft.settings.s3.credentials = [inputs = draft.inputs] { return read_credentials(inputs); };
-    note_secret(draft, "s3_access_key_id", access_key_of(draft.sources));
-    note_secret(draft, "s3_secret_access_key", secret_key_of(draft.sources));
-    return {};
+    return load_credentials(draft);
 }
 
 }  // namespace forge::settings

@@ -15,12 +15,13 @@ namespace forge::settings {
 namespace {
 
 // Accepted bare, with WALG_ and with WALE_ in front (walg-format 10).
-constexpr std::array<std::string_view, 14> kStorageVariables{
+constexpr std::array<std::string_view, 15> kStorageVariables{
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_ENDPOINT",
     "AWS_REGION",
     "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
     "AWS_S3_FORCE_PATH_STYLE",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SECRET_KEY",
@@ -32,7 +33,18 @@ constexpr std::array<std::string_view, 14> kStorageVariables{
     "S3_STORAGE_CLASS",
 };
 
-constexpr std::array<std::string_view, 42> kOtherVariables{
+constexpr std::array<std::string_view, 53> kOtherVariables{
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
     "BACKUP_NUM_TO_RETAIN",
     "FORGE_OLD_LIBSODIUM_KEYS",
     "PGVERSION",

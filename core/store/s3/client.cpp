@@ -41,13 +41,22 @@ std::string Client::region() const {
     return region_;
 }
 
-Result<S3Credentials> Client::credentials() {
-    const std::lock_guard lock(mutex_);
-    if (!credentials_ || denied_) {
-        FORGE_ASSIGN(credentials_, options_.credentials());
-        denied_ = false;
+Result<S3Credentials> Client::credentials(const CallContext& context) {
+    std::optional<S3Credentials> refused;
+    CredentialQuestion question{.context = context, .now = now(), .logger = &logger_};
+    {
+        const std::lock_guard lock(mutex_);
+        if (credentials_ && !denied_ && Steady::now() < credentials_->ask_again) return *credentials_;
+        if (denied_) refused = credentials_;
+        question.expired = expired_;
     }
-    return *credentials_;
+    if (refused) question.refused = &*refused;
+    // Not under the lock: whoever issues credentials may be far away.
+    FORGE_ASSIGN(S3Credentials fresh, options_.credentials(question));
+    const std::lock_guard lock(mutex_);
+    credentials_ = fresh;
+    denied_ = expired_ = false;
+    return fresh;
 }
 
 HttpRequest Client::build(const Request& request, Progress& progress) const {
@@ -89,7 +98,7 @@ Result<std::unique_ptr<HttpExchange>> Client::send(const Request& request, const
     progress.transport = HttpFailure::kNone;
     progress.refusal = {};
     FORGE_TRY(wait_for_gate(context));
-    FORGE_ASSIGN(progress.credentials, credentials());
+    FORGE_ASSIGN(progress.credentials, credentials(context));
     HttpClient::Started started = http_.start(build(request, progress), context);
     if (request.trace != nullptr && started.exchange->resent()) request.trace->unknown_outcome = true;
     if (!started.status.ok()) {
@@ -101,7 +110,13 @@ Result<std::unique_ptr<HttpExchange>> Client::send(const Request& request, const
     const Result<std::string> body = started.exchange->read_text(kMaxErrorAnswer);
     const std::string text = body.ok() ? *body : std::string();
     progress.refusal = read_refusal(request.method, options_.bucket, response, text, now());
-    return to_status(progress.refusal);
+    Status refused = to_status(progress.refusal);
+    const std::string& source = progress.credentials.source;
+    if (refused.is(Kind::kDenied) && !source.empty() && !is_clock_skew(progress.refusal)) {
+        return std::move(refused).with_hint("The credentials come from " + source +
+                                            "; allow them to read, write, list and delete below the prefix.");
+    }
+    return refused;
 }
 
 Status Client::with_retries(const Request& request, const CallContext& context, Progress& progress,
@@ -119,8 +134,9 @@ Status Client::with_retries(const Request& request, const CallContext& context, 
         if (error.is(Kind::kDenied)) {
             const std::lock_guard lock(mutex_);
             denied_ = true;
+            expired_ = may_have_expired(progress);
         }
-        if (put_right(progress, error)) continue;
+        if (put_right(progress, error, context)) continue;
         milliseconds pause = progress.refusal.retry_after;
         if (error.is(Kind::kThrottled)) {
             pause = std::max(pause, kShortestThrottle);
@@ -144,8 +160,16 @@ void Client::note_outcome(const Request& request, const Progress& progress) {
     if (status == 0 || status >= 500) request.trace->unknown_outcome = true;
 }
 
+// The answer to HEAD has no code that would say so.
+bool Client::may_have_expired(const Progress& progress) {
+    const Refusal& refusal = progress.refusal;
+    if (is_expired_token(refusal)) return true;
+    return refusal.method == "HEAD" && refusal.http_status == 400 && refusal.error.code.empty() &&
+           !progress.credentials.session_token.empty();
+}
+
 // What needs no waiting: each cause once for a call. True: send again.
-bool Client::put_right(Progress& progress, const Status& error) {
+bool Client::put_right(Progress& progress, const Status& error, const CallContext& context) {
     const Refusal& refusal = progress.refusal;
     if (is_clock_skew(refusal) && !progress.corrected_clock) {
         progress.corrected_clock = true;
@@ -155,10 +179,10 @@ bool Client::put_right(Progress& progress, const Status& error) {
         progress.redirected = true;
         return follow_redirect(progress);
     }
-    if ((error.is(Kind::kDenied) || is_expired_token(refusal)) && refusal.http_status != 0 &&
+    if ((error.is(Kind::kDenied) || may_have_expired(progress)) && refusal.http_status != 0 &&
         !progress.renewed_credentials) {
         progress.renewed_credentials = true;
-        return renew_credentials(progress.credentials);
+        return renew_credentials(progress, context);
     }
     return false;
 }
@@ -176,9 +200,14 @@ bool Client::correct_clock(const Refusal& refusal) {
     return true;
 }
 
-// A mounted secret may have been rotated since it was read.
-bool Client::renew_credentials(const S3Credentials& used) {
-    const Result<S3Credentials> fresh = options_.credentials();
+// A mounted secret may have been rotated since it was read, and what was issued may have expired.
+bool Client::renew_credentials(const Progress& progress, const CallContext& context) {
+    const S3Credentials& used = progress.credentials;
+    const Result<S3Credentials> fresh = options_.credentials({.context = context,
+                                                              .refused = &used,
+                                                              .expired = may_have_expired(progress),
+                                                              .now = now(),
+                                                              .logger = &logger_});
     if (!fresh.ok()) return false;
     const bool changed = fresh->access_key_id != used.access_key_id ||
                          fresh->secret_access_key != used.secret_access_key ||
@@ -186,7 +215,7 @@ bool Client::renew_credentials(const S3Credentials& used) {
     if (!changed) return false;
     const std::lock_guard lock(mutex_);
     credentials_ = *fresh;
-    denied_ = false;
+    denied_ = expired_ = false;
     return true;
 }
 

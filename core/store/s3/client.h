@@ -75,11 +75,12 @@ private:
     Result<std::unique_ptr<HttpExchange>> send(const Request& request, const CallContext& context, Progress& progress);
     HttpRequest build(const Request& request, Progress& progress) const;
     static void note_outcome(const Request& request, const Progress& progress);
-    bool put_right(Progress& progress, const Status& error);
+    bool put_right(Progress& progress, const Status& error, const CallContext& context);
+    static bool may_have_expired(const Progress& progress);
     bool correct_clock(const Refusal& refusal);
-    bool renew_credentials(const S3Credentials& used);
+    bool renew_credentials(const Progress& progress, const CallContext& context);
     bool follow_redirect(Progress& progress);
-    Result<S3Credentials> credentials();
+    Result<S3Credentials> credentials(const CallContext& context);
     std::string region() const;
     Status wait_for_gate(const CallContext& context) const;
     void close_gate(milliseconds pause);
@@ -94,6 +95,7 @@ private:
     std::optional<S3Credentials> credentials_;
     std::optional<Endpoint> moved_;  // by a permanent redirect
     bool denied_ = false;            // by the last answer: the sources are read again before the next request
+    bool expired_ = false;           // that was why
     std::atomic<std::int64_t> clock_offset_{0};  // nanoseconds the store is ahead
     std::atomic<Steady::rep> gate_{0};  // before that nobody sends, since the store asked one of us to slow down
 };

@@ -13,7 +13,20 @@ namespace forge::store {
 struct S3Credentials {
     std::string access_key_id;
     std::string secret_access_key;
-    std::string session_token;  // empty if none
+    std::string session_token{};  // empty if none
+    std::string source{};         // where they were issued, for messages; empty if they are written down somewhere
+    Steady::time_point ask_again = Steady::time_point::max();  // before they expire
+
+    bool operator==(const S3Credentials&) const = default;
+};
+
+// What the client knows when it asks for credentials.
+struct CredentialQuestion {
+    CallContext context{};                   // the asking may take that long, and can be cancelled
+    const S3Credentials* refused = nullptr;  // the store did not accept these
+    bool expired = false;                    // because they have expired
+    Instant now = SystemClock().now();       // the store's clock, as far as it is known
+    Logger* logger = nullptr;
 };
 
 struct S3Options {
@@ -26,8 +39,11 @@ struct S3Options {
     std::string storage_class;           // x-amz-storage-class, empty = not sent
     std::string server_side_encryption;  // "AES256" or "aws:kms"; empty = not sent
     std::string kms_key_id;
-    // Asked again before every retry after a denial, so that rotated credentials are picked up without a restart.
-    std::function<Result<S3Credentials>()> credentials;
+    // Asked again before every retry after a denial, so that rotated credentials are picked up without a restart, and
+    // when they say so themselves. Thread-safe.
+    std::function<Result<S3Credentials>(const CredentialQuestion&)> credentials;
+    // State of credentials that are issued, for people; empty function if they are written down.
+    std::function<std::string()> describe_credentials;
     std::shared_ptr<RateLimiter> network_limit;  // null = none
     std::uint64_t part_size =
         8 << 20;  // first part size of a multipart upload; grows so that 10000 parts suffice for 5 TiB

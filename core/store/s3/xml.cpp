@@ -150,6 +150,24 @@ std::optional<std::string> parse_complete(std::string_view text) {
     return unquoted(text_of(root, "ETag"));
 }
 
+std::optional<AssumedRole> parse_assumed_role(std::string_view text) {
+    pugi::xml_document document;
+    if (!load(document, text)) return std::nullopt;
+    // <AssumeRoleResponse> or <AssumeRoleWithWebIdentityResponse>, with a result named alike in it.
+    for (const pugi::xml_node& result : document.document_element().children()) {
+        const pugi::xml_node keys = result.child("Credentials");
+        if (!keys) continue;
+        AssumedRole role{std::string(trim(text_of(keys, "AccessKeyId"))),
+                         std::string(trim(text_of(keys, "SecretAccessKey"))),
+                         std::string(trim(text_of(keys, "SessionToken"))), std::nullopt};
+        if (role.access_key_id.empty() || role.secret_access_key.empty()) return std::nullopt;
+        const Result<Instant> at = parse_time(trim(keys.child_value("Expiration")));
+        if (at.ok()) role.expires = *at;
+        return role;
+    }
+    return std::nullopt;
+}
+
 std::string complete_body(const std::vector<std::string>& part_etags) {
     pugi::xml_document document;
     pugi::xml_node root = document.append_child("CompleteMultipartUpload");

@@ -51,6 +51,15 @@ std::optional<std::vector<DeleteFailure>> parse_delete(std::string_view text);
 // The ETag of the whole object, without quotes.
 std::optional<std::string> parse_complete(std::string_view text);
 
+// What the token service answers to a role that may be assumed.
+struct AssumedRole {
+    std::string access_key_id;
+    std::string secret_access_key;
+    std::string session_token;
+    std::optional<Instant> expires;
+};
+std::optional<AssumedRole> parse_assumed_role(std::string_view text);
+
 std::string complete_body(const std::vector<std::string>& part_etags);
 std::string delete_body(const std::vector<std::string>& keys);
 // Keys with characters that XML 1.0 cannot express are not for delete_body().

@@ -147,22 +147,23 @@ TEST_F(SettingsTest, PathStyle) {
 
 TEST_F(SettingsTest, CredentialsAreReadAgainAtEachUse) {  // S2, S4
     variable("WALG_S3_PREFIX", "s3://bucket");
+    variable("AWS_EC2_METADATA_DISABLED", "true");
     const Settings settings = loaded();
-    auto credentials = settings.s3.credentials();
+    auto credentials = settings.s3.credentials({});
     ASSERT_FALSE(credentials.ok());
     EXPECT_TRUE(credentials.status().is(Kind::kDenied));
     EXPECT_THAT(credentials.status().hint(),
                 HasSubstr("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in \"" + inputs_.env_dir + "\""));
     variable("AWS_ACCESS_KEY_ID", "the-id");
-    EXPECT_THAT(settings.s3.credentials().status().hint(), HasSubstr("Set AWS_SECRET_ACCESS_KEY in"));
+    EXPECT_THAT(settings.s3.credentials({}).status().hint(), HasSubstr("Set AWS_SECRET_ACCESS_KEY in"));
     variable("AWS_SECRET_KEY", "the-secret");
-    credentials = settings.s3.credentials();
+    credentials = settings.s3.credentials({});
     ASSERT_TRUE(credentials.ok()) << credentials.status().to_string();
     EXPECT_EQ(credentials->access_key_id, "the-id");
     EXPECT_EQ(credentials->secret_access_key, "the-secret");
     variable("AWS_SECRET_ACCESS_KEY", "the-new-secret");
     variable("AWS_SESSION_TOKEN", "the-token");
-    credentials = settings.s3.credentials();
+    credentials = settings.s3.credentials({});
     ASSERT_TRUE(credentials.ok());
     EXPECT_EQ(credentials->secret_access_key, "the-new-secret");
     EXPECT_EQ(credentials->session_token, "the-token");
@@ -174,7 +175,7 @@ TEST_F(SettingsTest, TokenOfOtherKeysIsNotUsed) {
     variable("AWS_SESSION_TOKEN", "left over");
     write("secret/AWS_ACCESS_KEY_ID", "id");
     write("secret/AWS_SECRET_ACCESS_KEY", "secret");
-    const auto credentials = loaded().s3.credentials();
+    const auto credentials = loaded().s3.credentials({});
     ASSERT_TRUE(credentials.ok());
     EXPECT_EQ(credentials->session_token, "");
 }

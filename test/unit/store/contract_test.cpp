@@ -34,7 +34,7 @@ S3Options s3_options(const std::string& prefix) {
     options.endpoint = variable("FORGE_TEST_S3_ENDPOINT");
     options.path_style = true;
     options.part_size = 5 << 20;  // the least that S3 servers accept
-    options.credentials = [] {
+    options.credentials = [](const CredentialQuestion&) {
         return S3Credentials{variable("FORGE_TEST_S3_ACCESS_KEY"), variable("FORGE_TEST_S3_SECRET_KEY"), ""};
     };
     return options;
@@ -303,10 +303,10 @@ TEST_F(RealS3, MissingBucketIsNotAMissingKey) {  // S5
 
 TEST_F(RealS3, WrongKeysAreDenied) {  // S2
     S3Options options = s3_options("prefix");
-    const S3Credentials good = must(options.credentials());
+    const S3Credentials good = must(options.credentials({}));
     for (const S3Credentials& wrong : {S3Credentials{good.access_key_id, "not the secret", ""},
                                        S3Credentials{"nobody:nobody", good.secret_access_key, ""}}) {
-        options.credentials = [wrong] { return wrong; };
+        options.credentials = [wrong](const CredentialQuestion&) { return wrong; };
         const auto store = must(open_s3_store(options, logger_));
         for (const Status& status :
              {store->get("key", std::nullopt, context_).status(), store->head("key", context_).status(),

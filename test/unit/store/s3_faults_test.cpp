@@ -58,7 +58,7 @@ protected:
         result.stall_timeout = milliseconds(300);
         result.retry_first_delay = milliseconds(2);
         result.retry_max_delay = milliseconds(10);
-        result.credentials = [this]() -> Result<S3Credentials> {
+        result.credentials = [this](const CredentialQuestion&) -> Result<S3Credentials> {
             ++asked_for_credentials_;
             return credentials_;
         };
@@ -331,7 +331,7 @@ TEST_F(S3Faults, S2DeniedKeyIsAskedForOnceMore) {
 TEST_F(S3Faults, S2RotatedKeyIsPickedUp) {
     script({s3_error(403, "InvalidAccessKeyId"), accept_put()});
     S3Options rotating = options(server_->endpoint());
-    rotating.credentials = [this] {
+    rotating.credentials = [this](const CredentialQuestion&) {
         return S3Credentials{"key" + std::to_string(++asked_for_credentials_), kSecret, ""};
     };
     store_ = must(open_s3_store(rotating, logger_));
@@ -356,7 +356,7 @@ TEST_F(S3Faults, S3SkewedClockIsCorrected) {  // S26
 TEST_F(S3Faults, S4ExpiredTokenIsRenewed) {
     script({s3_error(400, "ExpiredToken"), accept_put()});
     S3Options expiring = options(server_->endpoint());
-    expiring.credentials = [this] {
+    expiring.credentials = [this](const CredentialQuestion&) {
         return S3Credentials{"a", kSecret, "token" + std::to_string(++asked_for_credentials_)};
     };
     store_ = must(open_s3_store(expiring, logger_));

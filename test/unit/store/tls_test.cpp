@@ -109,7 +109,7 @@ protected:
         options.endpoint = server.endpoint();
         options.ca_file = ca_file;
         options.retry_first_delay = milliseconds(2);
-        options.credentials = [] { return S3Credentials{"access", "secret", ""}; };
+        options.credentials = [](const CredentialQuestion&) { return S3Credentials{"access", "secret", ""}; };
         return must(open_s3_store(options, logger_));
     }
     static CallContext context() {
@@ -179,7 +179,7 @@ TEST_F(S3OverTls, N8PlainServerIsNoTlsServer) {
     options.bucket = "bucket";
     options.endpoint = "http" + server.endpoint().substr(5);
     options.first_byte_timeout = milliseconds(2000);
-    options.credentials = [] { return S3Credentials{"access", "secret", ""}; };
+    options.credentials = [](const CredentialQuestion&) { return S3Credentials{"access", "secret", ""}; };
     const Status status = must(open_s3_store(options, logger_))->put("key", as_bytes("x"), context());
     EXPECT_TRUE(status.retryable()) << status.to_string();
 }
