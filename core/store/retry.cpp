@@ -13,6 +13,11 @@ double random_fraction() {
 Retry::Retry(RetryPolicy policy, const CallContext& context, Random random)
     : policy_(policy), context_(context), random_(std::move(random)) {}
 
+void Retry::reset() {
+    failures_ = 0;
+    began_ = Steady::now();
+}
+
 milliseconds Retry::delay() const {
     milliseconds bound = policy_.first_delay;
     for (int i = 1; i < failures_ && bound < policy_.max_delay; ++i) bound *= 2;
@@ -28,6 +33,8 @@ Status Retry::next(Status error, milliseconds at_least) {
     if (!error.retryable() && !damaged_once) return error;
     if (failures_ >= context_.max_attempts) return error;
     const milliseconds pause = at_least + delay();
+    const auto spent = std::chrono::duration_cast<milliseconds>(Steady::now() - began_);
+    if (policy_.time - pause < spent) return error;
     if (context_.deadline.left() <= pause) return error;
     if (cancel_of(context_).wait_for(pause)) return Status(Kind::kCancelled, "canceled");
     return {};

@@ -16,6 +16,7 @@ double random_fraction();
 struct RetryPolicy {
     milliseconds first_delay{200};
     milliseconds max_delay{10000};
+    milliseconds time = milliseconds::max();  // after that much without progress nothing is tried again
 };
 
 class Retry {
@@ -27,7 +28,7 @@ public:
     // pass before one, kCancelled when cancelled meanwhile.
     Status next(Status error, milliseconds at_least = milliseconds(0));
     // The attempt got further than the ones before: count from the start again.
-    void reset() { failures_ = 0; }
+    void reset();
     int failures() const { return failures_; }
 
 private:
@@ -37,6 +38,7 @@ private:
     CallContext context_;
     Random random_;
     int failures_ = 0;
+    Steady::time_point began_ = Steady::now();
     bool corrupt_before_ = false;
 };
 

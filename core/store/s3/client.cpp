@@ -97,7 +97,6 @@ Result<std::unique_ptr<HttpExchange>> Client::send(const Request& request, const
                                                    Progress& progress) {
     progress.transport = HttpFailure::kNone;
     progress.refusal = {};
-    FORGE_TRY(wait_for_gate(context));
     FORGE_ASSIGN(progress.credentials, credentials(context));
     HttpClient::Started started = http_.start(build(request, progress), context);
     if (request.trace != nullptr && started.exchange->resent()) request.trace->unknown_outcome = true;
@@ -128,8 +127,22 @@ Status Client::with_retries(const Request& request, const CallContext& context, 
         progress.endpoint = moved_;
     }
     for (;;) {
-        Status error = attempt(progress);
-        if (error.ok()) return error;
+        Status error;
+        milliseconds pause(0);
+        {
+            Pacer::Turn turn(pacer_);
+            FORGE_TRY(turn.begin(context));
+            error = attempt(progress);
+            if (error.ok()) {
+                turn.succeeded();
+                return error;
+            }
+            pause = progress.refusal.retry_after;
+            if (error.is(Kind::kThrottled)) {
+                pause = std::max(pause, kShortestThrottle);
+                turn.throttled(pause);
+            }
+        }
         note_outcome(request, progress);
         if (error.is(Kind::kDenied)) {
             const std::lock_guard lock(mutex_);
@@ -137,11 +150,6 @@ Status Client::with_retries(const Request& request, const CallContext& context, 
             expired_ = may_have_expired(progress);
         }
         if (put_right(progress, error, context)) continue;
-        milliseconds pause = progress.refusal.retry_after;
-        if (error.is(Kind::kThrottled)) {
-            pause = std::max(pause, kShortestThrottle);
-            close_gate(pause);
-        }
         progress.fresh_connection = progress.transport != HttpFailure::kNone;
         Status decision = retry.next(error, pause);
         if (decision.is(Kind::kTimeout) && context.deadline.passed() && !before.ok()) {
@@ -250,21 +258,6 @@ bool Client::follow_redirect(Progress& progress) {
         moved_ = *endpoint;
     }
     return true;
-}
-
-Status Client::wait_for_gate(const CallContext& context) const {
-    const Steady::time_point gate{Steady::duration(gate_.load())};
-    const auto pause = std::chrono::duration_cast<milliseconds>(gate - Steady::now());
-    if (pause.count() <= 0) return {};
-    if (context.deadline.left() < pause) return Status(Kind::kThrottled, "the store asks to slow down");
-    if (cancel_of(context).wait_for(pause)) return Status(Kind::kCancelled, "canceled");
-    return {};
-}
-
-void Client::close_gate(milliseconds pause) {
-    const Steady::rep until = (Steady::now() + pause).time_since_epoch().count();
-    Steady::rep seen = gate_.load();
-    while (seen < until && !gate_.compare_exchange_weak(seen, until)) {}
 }
 
 Result<Answer> Client::call(const Request& request, const CallContext& context, const Check& check) {

@@ -13,6 +13,7 @@
 #include "core/store/s3/endpoint.h"
 #include "core/store/s3/errors.h"
 #include "core/store/s3/http_client.h"
+#include "core/store/s3/pacer.h"
 #include "core/store/s3/signer.h"
 
 namespace forge::store::s3 {
@@ -52,7 +53,9 @@ public:
     Result<std::unique_ptr<HttpExchange>> reopen(const Request& request, CallContext context);
 
     const S3Options& options() const { return options_; }
-    RetryPolicy retry_policy() const { return {options_.retry_first_delay, options_.retry_max_delay}; }
+    RetryPolicy retry_policy() const {
+        return {options_.retry_first_delay, options_.retry_max_delay, options_.retry_time};
+    }
     // The store's clock, as far as it is known.
     Instant now() const;
 
@@ -82,8 +85,6 @@ private:
     bool follow_redirect(Progress& progress);
     Result<S3Credentials> credentials(const CallContext& context);
     std::string region() const;
-    Status wait_for_gate(const CallContext& context) const;
-    void close_gate(milliseconds pause);
 
     S3Options options_;
     Endpoint endpoint_;
@@ -97,7 +98,7 @@ private:
     bool denied_ = false;            // by the last answer: the sources are read again before the next request
     bool expired_ = false;           // that was why
     std::atomic<std::int64_t> clock_offset_{0};  // nanoseconds the store is ahead
-    std::atomic<Steady::rep> gate_{0};  // before that nobody sends, since the store asked one of us to slow down
+    Pacer pacer_;
 };
 
 }  // namespace forge::store::s3

@@ -52,6 +52,7 @@ struct S3Options {
     milliseconds stall_timeout{20000};    // no byte in either direction for that long
     milliseconds retry_first_delay{200};  // backoff doubles from here, with full jitter
     milliseconds retry_max_delay{10000};
+    milliseconds retry_time = milliseconds::max();  // after that much without progress no request is tried again
     int connections = 16;  // idle ones kept at most
     std::string proxy;     // "http://host:port"; empty = none, whatever the environment says
 };
