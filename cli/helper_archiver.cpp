@@ -218,7 +218,9 @@ Status Archiver::refusal() const {
         if (rest > 0) wait = "in " + format_duration(rest);
     }
     return Status(last.ok() ? Kind::kUnavailable : last.kind(),
-                  "the store does not answer, it is tried again " + wait + ": " + last.message(), last.hint());
+                  std::string(store::is_refusal(last) ? "the store refuses" : "the store does not answer") +
+                      ", it is tried again " + wait + ": " + last.message(),
+                  last.hint());
 }
 
 }  // namespace

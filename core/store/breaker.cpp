@@ -46,7 +46,10 @@ void Breaker::failure(const Status& error) {
             }
         } else {
             last_error_ = error;
-            if (!error.retryable()) {
+            if (is_refusal(error)) {
+                ++failures_;
+                if (state_ != State::kOpen) open_for(options_.refused_pause, 0.1);
+            } else if (!error.retryable()) {
                 close();
             } else if (++failures_; state_ == State::kHalfOpen ||
                                     (state_ == State::kClosed && failures_ >= options_.failures_to_open)) {
@@ -63,9 +66,14 @@ void Breaker::open() {
     bound = std::min(bound, options_.max_pause);
     ++openings_;
     // Half of the pause is fixed: with full jitter a probe could follow at once.
-    const auto jitter = static_cast<double>(bound.count()) * (0.5 + 0.5 * random_());
+    open_for(bound, 0.5);
+}
+
+// `jitter`: the part of the pause that is left to chance.
+void Breaker::open_for(milliseconds pause, double jitter) {
+    const double length = static_cast<double>(pause.count()) * (1 - jitter + jitter * random_());
     state_ = State::kOpen;
-    next_try_ = now_() + milliseconds(static_cast<std::int64_t>(jitter));
+    next_try_ = now_() + milliseconds(static_cast<std::int64_t>(length));
 }
 
 void Breaker::close() {
@@ -105,6 +113,11 @@ std::optional<Steady::time_point> Breaker::next_try() const {
 Status Breaker::last_error() const {
     const std::lock_guard lock(mutex_);
     return last_error_;
+}
+
+bool is_refusal(const Status& error) {
+    if (error.is(Kind::kDenied)) return true;
+    return error.http_status() != 0 && (error.is(Kind::kInvalid) || error.is(Kind::kExhausted));
 }
 
 const char* breaker_state_name(Breaker::State state) {

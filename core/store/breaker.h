@@ -1,6 +1,7 @@
 // Keeps a dead store from being asked over and over: after some retryable failures in a row the breaker opens, and
 // nobody asks until a probe is due; one caller probes, and its success closes the breaker. The pause before a probe
-// doubles up to a bound, with jitter, so that many clients do not come back at the same moment.
+// doubles up to a bound, with jitter, so that many clients do not come back at the same moment. A store that refuses
+// (permissions, quota, a missing bucket) opens it at once and for longer: only somebody's action changes the answer.
 //
 // Thread-safe. The store does not use it by itself: who sends work owns one and asks it.
 #pragma once
@@ -21,6 +22,8 @@ public:
         int failures_to_open = 5;
         milliseconds first_pause{1000};
         milliseconds max_pause{60000};
+        // After a refusal; a little less than the minute after which the server's archiver asks by itself.
+        milliseconds refused_pause{55000};
     };
     using Now = std::function<Steady::time_point()>;
     // Called without the breaker's lock, by the thread whose report changed the state; the error is the last one.
@@ -33,8 +36,8 @@ public:
     // reported (or has been silent for max_pause, so that a lost thread does not keep the breaker open for ever).
     bool allow();
     void success();
-    // Retryable kinds count; a cancelled call says nothing about the store; any other kind is an answer of a living
-    // store, and closes.
+    // Retryable kinds count; a refusal opens at once; a cancelled call says nothing about the store; any other kind is
+    // about one object of a living store, and closes.
     void failure(const Status& error);
 
     State state() const;
@@ -45,6 +48,7 @@ public:
     last_error() const;  // of the last failure() that was not a cancellation; success if there was none since success()
 
 private:
+    void open_for(milliseconds pause, double jitter);
     void open();
     void close();
     void announce(State before);
@@ -60,6 +64,9 @@ private:
     Steady::time_point next_try_{};
     Status last_error_;
 };
+
+// A denial, or another answer of the store that stays the same until its configuration or ours is changed.
+bool is_refusal(const Status& error);
 
 const char* breaker_state_name(Breaker::State state);  // "closed", "open", "half-open"
 

@@ -69,6 +69,17 @@ TEST(Retry, DoesNotWaitBeyondTheDeadline) {
     EXPECT_LT(Steady::now() - start, milliseconds(90));
 }
 
+TEST(Retry, EndsAfterItsTimeWithoutProgress) {
+    const RetryPolicy policy{.first_delay = milliseconds(1), .max_delay = milliseconds(1), .time = milliseconds(50)};
+    Retry retry(policy, {.max_attempts = 1'000'000}, fixed(0));
+    EXPECT_TRUE(retry.next(kDown).ok());
+    EXPECT_EQ(retry.next(kDown, milliseconds(60)).message(), "down");
+    const auto ended = [&] { return !retry.next(kDown).ok(); };
+    EXPECT_TRUE(eventually(ended));
+    retry.reset();
+    EXPECT_TRUE(retry.next(kDown).ok());
+}
+
 TEST(Retry, CancellationEndsThePause) {
     CancelToken cancel;
     CallContext context = attempts(10);
@@ -142,14 +153,51 @@ TEST_F(BreakerTest, PausesGrowToTheBoundAndStartAnewAfterSuccess) {
     EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(1000));
 }
 
-TEST_F(BreakerTest, AnAnswerOfALivingStoreCloses) {
-    Breaker breaker = make();
-    fail(breaker, 5);
-    now_ += milliseconds(1000);
-    ASSERT_TRUE(breaker.allow());
+TEST_F(BreakerTest, AnAnswerAboutOneObjectCloses) {
+    for (const Kind kind : {Kind::kConflict, Kind::kCorrupt, Kind::kInvalid, Kind::kExhausted}) {
+        Breaker breaker = make();
+        fail(breaker, 5);
+        now_ += milliseconds(1000);
+        ASSERT_TRUE(breaker.allow());
+        breaker.failure(Status(kind, "this one"));
+        EXPECT_EQ(breaker.state(), Breaker::State::kClosed);
+        EXPECT_EQ(breaker.last_error().message(), "this one");
+    }
+}
+
+// S1, S2, S5, S22: nobody's patience changes these, so they are said at once and tried again once a minute.
+TEST_F(BreakerTest, ARefusalOpensAtOnceAndForLonger) {
+    const std::vector<Status> refusals{
+        Status(Kind::kDenied, "access denied").with_http(403, "AccessDenied", "1"),
+        Status(Kind::kDenied, "could not read the key file"),
+        Status(Kind::kInvalid, "no such bucket").with_http(404, "NoSuchBucket", "2"),
+        Status(Kind::kExhausted, "the store is full").with_http(403, "QuotaExceeded", "3"),
+    };
+    for (const Status& refusal : refusals) {
+        changes_.clear();
+        Breaker breaker = make();
+        breaker.failure(refusal);
+        EXPECT_EQ(breaker.state(), Breaker::State::kOpen);
+        EXPECT_FALSE(breaker.allow());
+        for (int i = 0; i < 3; ++i) {  // the pause does not grow
+            EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(55000));
+            now_ = *breaker.next_try();
+            ASSERT_TRUE(breaker.allow());
+            breaker.failure(refusal);
+        }
+        EXPECT_EQ(changes_.front(), "open: " + refusal.message());
+        now_ = *breaker.next_try();
+        ASSERT_TRUE(breaker.allow());
+        breaker.success();
+        EXPECT_EQ(breaker.state(), Breaker::State::kClosed);
+    }
+}
+
+TEST_F(BreakerTest, PausesAfterRefusalsVaryALittle) {
+    Breaker breaker(
+        {}, [this] { return now_; }, fixed(0));
     breaker.failure(Status(Kind::kDenied, "denied"));
-    EXPECT_EQ(breaker.state(), Breaker::State::kClosed);
-    EXPECT_EQ(breaker.last_error().message(), "denied");
+    EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(49500));
 }
 
 TEST_F(BreakerTest, CancelledProbeLeavesTheNextOneToOthers) {
