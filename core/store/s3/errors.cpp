@@ -17,6 +17,9 @@ constexpr const char* kKeyHint = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_
 constexpr const char* kAccessHint = "Allow the key named by AWS_ACCESS_KEY_ID to read, write, list and delete below "
                                     "the prefix, or correct AWS_ACCESS_KEY_ID and "
                                     "AWS_SECRET_ACCESS_KEY.";
+constexpr const char* kKeyServiceText = "the key service of the store does not let its key be used";
+constexpr const char* kKeyServiceHint =
+    "Enable the key that the bucket or the storage settings name, and allow the access key to use it.";
 constexpr const char* kEndpointHint = "Check that the endpoint is that of an S3 server.";
 constexpr const char* kRegionHint = "Correct the region and the endpoint of the store.";
 
@@ -49,6 +52,10 @@ constexpr std::array kMeanings{
     Meaning{"AccountProblem", Kind::kDenied, "access denied", kAccessHint},
     Meaning{"RequestTimeTooSkewed", Kind::kDenied, "the clocks of this host and of the store differ too much",
             "Set the clock of this host right."},
+    Meaning{"KMS.DisabledException", Kind::kDenied, kKeyServiceText, kKeyServiceHint},
+    Meaning{"KMS.KMSInvalidStateException", Kind::kDenied, kKeyServiceText, kKeyServiceHint},
+    Meaning{"KMS.NotFoundException", Kind::kDenied, kKeyServiceText, kKeyServiceHint},
+    Meaning{"KMS.AccessDeniedException", Kind::kDenied, kKeyServiceText, kKeyServiceHint},
     Meaning{"InvalidObjectState", Kind::kInvalid, "the object is in an archive tier and cannot be read",
             "A lifecycle rule of the bucket moved it (to Glacier, for example); restore the object there first, and "
             "exempt the "

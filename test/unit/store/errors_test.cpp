@@ -11,6 +11,7 @@ namespace forge::store::s3 {
 
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 Status meaning(int status, const std::string& code, const std::string& message = "text") {
@@ -61,8 +62,9 @@ TEST(S3Errors, StatusAndCodeDecideTheKind) {
              {403, "QuotaExceeded", Kind::kExhausted},      // S22
              {507, "XMinioStorageFull", Kind::kExhausted},  // S22
              {507, "", Kind::kExhausted},
-             {403, "InvalidObjectState", Kind::kInvalid},     // S23
-             {400, "KMS.DisabledException", Kind::kInvalid},  // S25
+             {403, "InvalidObjectState", Kind::kInvalid},    // S23
+             {400, "KMS.DisabledException", Kind::kDenied},  // S25
+             {403, "KMS.AccessDeniedException", Kind::kDenied},
              {400, "RequestTimeout", Kind::kUnavailable},
              {416, "InvalidRange", Kind::kInvalid},
          }) {
@@ -75,8 +77,10 @@ TEST(S3Errors, StatusAndCodeDecideTheKind) {
 
 TEST(S3Errors, TextsEndWithCodeAndRequest) {
     EXPECT_EQ(meaning(403, "AccessDenied").message(), "access denied (403 AccessDenied, request id tx9)");
-    EXPECT_EQ(meaning(400, "KMS.DisabledException", "key is\ndisabled").message(),
-              "the store refused the request (400 KMS.DisabledException: key is disabled, request id tx9)");
+    EXPECT_EQ(meaning(400, "InvalidStorageClass", "no such\nclass").message(),
+              "the store refused the request (400 InvalidStorageClass: no such class, request id tx9)");
+    EXPECT_THAT(meaning(400, "KMS.DisabledException", "key is disabled").to_string(),
+                AllOf(HasSubstr("key service"), HasSubstr("Enable the key")));
     EXPECT_EQ(meaning(502, "").message(), "the store is not available (502)");
     EXPECT_THAT(meaning(403, "InvalidObjectState").hint(), HasSubstr("Glacier"));
     EXPECT_THAT(meaning(404, "NoSuchBucket").message(), HasSubstr("bucket \"b\" does not exist"));
