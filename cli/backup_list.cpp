@@ -119,7 +119,7 @@ int run_backup_list(CommandLine& line) {
                    "  forge-backup --env-dir /etc/forge_backup backup-list --detail --pretty\n\n"
                    "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
     if (const auto code = line.parse()) return *code;
-    Session session(line, seconds(1));
+    Session session(line, seconds(1), Session::Patience::kShort);
     const auto repository = session.open();
     if (!repository) return kExitFailure;
     Result<std::vector<BackupEntry>> listed = repository->list_backups(session.context());

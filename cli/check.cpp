@@ -44,7 +44,8 @@ int run_check(CommandLine& line) {
                    "Exit codes: 0 all is well, 1 there are warnings, 2 there are errors or wrong usage.\n");
     if (const auto code = line.parse()) return *code;
     Session session(line, seconds(2));
-    const Result<LoadedSettings> loaded = load_settings(line.global());
+    Result<LoadedSettings> loaded = load_settings(line.global());
+    if (loaded.ok()) expect_quick_answers(loaded->settings);
     store::CallContext context = session.context();
     context.deadline = Deadline::after(seconds(timeout));
     context.max_attempts = 2;

@@ -190,8 +190,14 @@ void SignalWatcher::watch() {
     }
 }
 
-Session::Session(const CommandLine& line, milliseconds grace)
-    : line_(line), logger_(line.global()), signals_(cancel_, grace) {}
+void expect_quick_answers(settings::Settings& settings) {
+    settings.s3.first_byte_timeout = seconds(10);
+    settings.s3.stall_timeout = seconds(10);
+    settings.s3.retry_time = seconds(8);  // what failed quickly is tried again; what took its time is reported
+}
+
+Session::Session(const CommandLine& line, milliseconds grace, Patience patience)
+    : line_(line), patience_(patience), logger_(line.global()), signals_(cancel_, grace) {}
 
 std::shared_ptr<repository::Repository> Session::open(const std::string& data_directory) {
     Result<LoadedSettings> loaded = load_settings(line_.global(), data_directory);
@@ -204,6 +210,7 @@ std::shared_ptr<repository::Repository> Session::open(const std::string& data_di
         logger_.error(no_storage());
         return nullptr;
     }
+    if (patience_ == Patience::kShort) expect_quick_answers(loaded_->settings);
     auto opened = repository::Repository::open(loaded_->settings, logger_);
     if (!opened.ok()) {
         logger_.error(opened.status());

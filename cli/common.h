@@ -69,11 +69,15 @@ private:
     std::thread thread_;
 };
 
+// For verbs whose answer somebody waits for: a store that says nothing is reported after 10 s.
+void expect_quick_answers(settings::Settings& settings);
+
 // Everything a verb that talks to the store needs; nothing is done before open().
 class Session {
 public:
+    enum class Patience { kLong, kShort };  // kShort: expect_quick_answers()
     // `grace`: how long clean-up may take after a signal.
-    explicit Session(const CommandLine& line, milliseconds grace = seconds(10));
+    explicit Session(const CommandLine& line, milliseconds grace = seconds(10), Patience patience = Patience::kLong);
     // Reads the settings and opens the store; off is an error. Null = an error was reported. `data_directory` as for
     // load_settings().
     std::shared_ptr<repository::Repository> open(const std::string& data_directory = {});
@@ -88,6 +92,7 @@ public:
 
 private:
     const CommandLine& line_;
+    const Patience patience_;
     StderrLogger logger_;
     CancelToken cancel_;
     SignalWatcher signals_;
