@@ -55,6 +55,7 @@ class StoredObject:
         self.etag = etag or hashlib.md5(data).hexdigest()
         self.modified = time.time()
         self.headers = headers or {}
+        self.before = None  # the object that this one replaced
 
 
 class Upload:
@@ -80,7 +81,7 @@ class Rule:
     KNOWN_MATCH = {"method", "bucket", "key", "query", "operation", "header"}
     KNOWN_DO = {"status", "code", "message", "headers", "body", "apply", "read_body", "stall", "close", "delay", "etag",
                 "length_delta", "read_rate", "send_rate", "send_continue", "corrupt_at", "ignore_conditions",
-                "max_keys", "repeat_token", "unsorted", "error_in_200", "no_headers"}
+                "max_keys", "repeat_token", "unsorted", "error_in_200", "no_headers", "old_version", "locked"}
 
     def __init__(self, source, started):
         for known, part in ((self.KNOWN, source), (self.KNOWN_MATCH, source.get("match", {})),
@@ -239,6 +240,7 @@ class Store:
         stored = StoredObject(body, headers=self.kept_headers(request))
         if "x-fake-modified" in request.headers:
             stored.modified = float(request.headers["x-fake-modified"])
+        stored.before = self.bucket(request.bucket).get(request.key)
         self.bucket(request.bucket)[request.key] = stored
         return Answer(200, headers={"ETag": '"%s"' % stored.etag})
 
@@ -254,11 +256,15 @@ class Store:
             iso_time(stored.modified), stored.etag)
         return Answer(200, (XML_HEAD + text).encode())
 
-    def do_head(self, request, _body, do):
-        return self.do_get(request, _body, do)
+    def do_head(self, request, body, do):
+        return self.do_get(request, body, do)
 
-    def do_get(self, request, _body, _do):
+    def do_get(self, request, _body, do):
         found = self.object(request)
+        if do.get("old_version"):
+            found = found.before
+            if found is None:
+                raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
         headers = {"Content-Type": "binary/octet-stream", **found.headers, "ETag": '"%s"' % found.etag,
                    "Last-Modified": email.utils.formatdate(found.modified, usegmt=True), "Accept-Ranges": "bytes"}
         if_match = request.headers.get("If-Match")
@@ -289,20 +295,31 @@ class Store:
                           {"Content-Range": "bytes */%d" % size})
         return first, last
 
-    def do_delete(self, request, _body, _do):
+    @staticmethod
+    def is_locked(key, do):
+        return "locked" in do and re.search(do["locked"], key)
+
+    def do_delete(self, request, _body, do):
+        if self.is_locked(request.key, do):
+            raise S3Error(403, "AccessDenied", "Access Denied because object protected by object lock.")
         self.bucket(request.bucket).pop(request.key, None)
         return Answer(204)
 
-    def do_delete_many(self, request, body, _do):
+    def do_delete_many(self, request, body, do):
         self.check_body(request, body)
         root = parse_xml(body)
         quiet = any(local_name(e) == "Quiet" and (e.text or "").strip() == "true" for e in root)
-        deleted = []
+        deleted, locked = [], []
         for entry in (e for e in root if local_name(e) == "Object"):
             key = next((e.text or "" for e in entry if local_name(e) == "Key"), "")
+            if self.is_locked(key, do):
+                locked.append(key)
+                continue
             self.bucket(request.bucket).pop(key, None)
             deleted.append(key)
         rows = "" if quiet else "".join("<Deleted><Key>%s</Key></Deleted>" % escape(key) for key in deleted)
+        rows += "".join("<Error><Key>%s</Key><Code>AccessDenied</Code><Message>Access Denied because object protected "
+                        "by object lock.</Message></Error>" % escape(key) for key in locked)
         return Answer(200, (XML_HEAD + "<DeleteResult %s>%s</DeleteResult>" % (NAMESPACE, rows)).encode())
 
     # Buckets
@@ -404,7 +421,9 @@ class Store:
     def do_create_upload(self, request, _body, _do):
         self.upload_count += 1
         upload_id = "upload-%d-%s" % (self.upload_count, os.urandom(4).hex())
-        self.uploads[upload_id] = Upload(request.bucket, request.key, self.kept_headers(request))
+        upload = self.uploads[upload_id] = Upload(request.bucket, request.key, self.kept_headers(request))
+        if "x-fake-modified" in request.headers:
+            upload.started = float(request.headers["x-fake-modified"])
         return Answer(200, (XML_HEAD + "<InitiateMultipartUploadResult %s><Bucket>%s</Bucket><Key>%s</Key><UploadId>%s"
                             "</UploadId></InitiateMultipartUploadResult>" % (
                                 NAMESPACE, escape(request.bucket), escape(request.key), upload_id)).encode())
@@ -577,6 +596,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             entry["closed"] = True
             self.close_connection = True
         finally:
+            entry["ended"] = time.time()
             entry["done"] = True
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = serve
@@ -587,7 +607,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                  "target": self.path, "bucket": request.bucket, "key": request.key, "query": request.query,
                  "operation": request.operation, "rule": rule, "signed": "Authorization" in request.headers,
                  "headers": {n.lower(): v for n, v in request.headers.items() if LOGGED_HEADERS.match(n)},
-                 "received": 0, "sent": 0, "status": None, "closed": False, "done": False}
+                 "received": 0, "sent": 0, "status": None, "closed": False, "done": False, "ended": None}
         with self.store.lock:
             entry["number"] = len(self.store.log)
             self.store.log.append(entry)
@@ -839,6 +859,7 @@ def parse_options():
     parser.add_argument("--script", help="file with the first list of rules")
     parser.add_argument("--tls-cert", help="speak TLS with this certificate chain")
     parser.add_argument("--tls-key")
+    parser.add_argument("--tls-old", action="store_true", help="speak nothing newer than TLS 1.1")
     parser.add_argument("--bucket", action="append", default=[], help="these buckets exist, no others (default: every)")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--max-keys", type=int, default=1000, help="most entries on one page of a listing")
@@ -856,6 +877,10 @@ def main():
     Handler.store = store
     if options.tls_cert:
         Handler.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if options.tls_old:
+            Handler.tls.set_ciphers("DEFAULT@SECLEVEL=0")
+            Handler.tls.minimum_version = ssl.TLSVersion.TLSv1
+            Handler.tls.maximum_version = ssl.TLSVersion.TLSv1_1
         Handler.tls.load_cert_chain(options.tls_cert, options.tls_key)
     server = Server(("127.0.0.1", options.port), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()

@@ -414,6 +414,30 @@ class Scripted(StoreTest):
         with self.expecting(10) as raw:
             self.assertTrue(raw.recv(100).startswith(b"HTTP/1.1 403 "))
 
+    def test_old_version(self):
+        self.put("k", b"first")
+        self.put("k", b"second")
+        self.put("new", b"only")
+        self.store.script({"do": {"old_version": True}, "match": {"method": "GET"}})
+        self.assertEqual(self.get("k")[1], b"first")
+        self.assertEqual(self.get("new")[0], 404)
+
+    def test_locked_objects_stay(self):
+        for key in ("a/1", "b/1", "b/2"):
+            self.put(key)
+        self.store.script({"do": {"locked": "^a/"}})
+        self.assertEqual(self.store.call("DELETE", "/bucket/a/1")[0], 403)
+        body = "<Delete>" + "".join("<Object><Key>%s</Key></Object>" % key for key in ("a/1", "b/1")) + "</Delete>"
+        status, answer, _ = self.store.call("POST", "/bucket?delete", body.encode())
+        self.assertEqual(status, 200)
+        self.assertIn(b"<Error><Key>a/1</Key><Code>AccessDenied</Code>", answer)
+        self.assertIn(b"<Deleted><Key>b/1</Key></Deleted>", answer)
+        self.assertEqual(self.keys(), ["a/1", "b/2"])
+
+    def test_start_of_an_upload_can_be_set(self):
+        self.store.call("POST", "/bucket/k?uploads", b"", {"x-fake-modified": "86400"})
+        self.assertIn(b"<Initiated>1970-01-02T00:00:00.000Z</Initiated>", self.store.call("GET", "/bucket?uploads")[1])
+
     def test_wrong_rules_are_refused(self):
         for rules in (
                 '[{"do": {"stats": 1}}]', '[{"matches": {}}]', '[{"match": {"verb": "GET"}}]',
@@ -442,21 +466,46 @@ class LifeTest(unittest.TestCase):
         store.stop()
 
     @unittest.skipUnless(shutil.which("openssl"), "needs openssl to make a certificate")
-    def test_speaks_tls(self):
+    def with_tls(self, work, *options):
+        """Calls work(port, certificate) with a store whose certificate signed itself."""
         with tempfile.TemporaryDirectory() as directory:
             certificate, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
             subprocess.run(
                 ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                  "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
                  "-keyout", key, "-out", certificate], check=True, capture_output=True)
-            store = RunningStore("--tls-cert", certificate, "--tls-key", key)
+            store = RunningStore("--tls-cert", certificate, "--tls-key", key, *options)
+            try:
+                work(store.port, certificate)
+            finally:
+                store.stop()
+
+    def test_speaks_tls(self):
+        def work(port, certificate):
             context = ssl.create_default_context(cafile=certificate)
-            connection = http.client.HTTPSConnection("127.0.0.1", store.port, timeout=10, context=context)
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
             connection.request("PUT", "/bucket/k", b"x" * 100_000)
             response = connection.getresponse()
             self.assertEqual((response.status, response.read()), (200, b""))
             connection.close()
-            store.stop()
+
+        self.with_tls(work)
+
+    def test_speaks_old_tls_only(self):
+        def versions(port, certificate, newest):
+            context = ssl.create_default_context(cafile=certificate)
+            context.set_ciphers("DEFAULT@SECLEVEL=0")
+            context.minimum_version = ssl.TLSVersion.TLSv1 if newest < ssl.TLSVersion.TLSv1_2 else newest
+            context.maximum_version = newest
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                return context.wrap_socket(plain, server_hostname="localhost").version()
+
+        def work(port, certificate):
+            self.assertEqual(versions(port, certificate, ssl.TLSVersion.TLSv1_1), "TLSv1.1")
+            with self.assertRaises(ssl.SSLError):
+                versions(port, certificate, ssl.TLSVersion.TLSv1_2)
+
+        self.with_tls(work, "--tls-old")
 
 
 if __name__ == "__main__":
