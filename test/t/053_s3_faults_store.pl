@@ -287,6 +287,20 @@ my $backups = 'SELECT count(*) FROM forge_backup.backup_list()';
 		0, 'S19: no upload is left open');
 }
 {
+	my ($sentinel) = reverse grep { /_backup_stop_sentinel\.json$/ } $bucket->names;
+	my ($backup) = $sentinel =~ m{/(base_\w+)_backup_stop};
+	my $text = $bucket->content($sentinel);
+	says($bucket->run('verify', $backup), 0, qr//, 'S17: a base backup is whole');
+	$bucket->put($sentinel, $text =~ s/"Hostname": ?"/$&older-/r);
+	$bucket->put($sentinel, $text);
+	$store->script({ match => { key => '_backup_stop_sentinel' }, do => { old_version => JSON::PP::true } });
+	says($bucket->run('verify', $backup), 1, qr/sentinel/, 'S17: an older version of its sentinel is noticed');
+	my $target = new_directory('target') . '/data';
+	says($bucket->run('restore', '--target-dir', $target, '--backup', $backup), 1, qr/sentinel/, 'S17: and not restored by');
+	ok(!-e "$target/global/pg_control", 'S17: nothing is there that could be started');
+	$store->script;
+}
+{
 	wait_archived($node);
 	my $offset = log_size($node);
 	$store->script({ match => $put, do => { status => 403, code => 'AccessDenied' } });
