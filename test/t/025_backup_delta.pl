@@ -98,10 +98,11 @@ for my $backup ($full, $first, $second, $permanent)
 $node->safe_psql('postgres', 'DROP TABLE s');
 $node->safe_psql('postgres', 'DROP TABLESPACE space');
 @tables = grep { $_ ne 's' } @tables;
+# It is there before the parent is made: relations of a younger server are stored whole.
+my $standby = forge_standby($node, 'standby');
 my $before = backup();
 unlike($before, qr/_D_/, 'nothing that is not permanent builds on what is permanent');
 $node->safe_psql('postgres', "UPDATE t SET v = 'three' WHERE i = 77");
-my $standby = forge_standby($node, 'standby');
 $node->stop;
 $standby->promote;
 wait_until('promoted', sub { $standby->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' });
