@@ -2,6 +2,8 @@
 
 #include <sodium.h>
 
+#include <algorithm>
+
 #include "core/base/text.h"
 #include "core/restore/target.h"
 
@@ -129,6 +131,7 @@ private:
             return add("backups", Level::kWarning, "there is no base backup",
                        "Make one with \"forge-backup backup-push\" or trigger_basebackup().");
         check_age(*newest);
+        check_parts(repository, *backups, *newest);
         check_readable(repository, *newest);
         check_recovery(repository);
     }
@@ -141,6 +144,36 @@ private:
             add("backups", Level::kWarning, detail, "Check forge_backup.schedule, or make a backup now.");
         else
             add("backups", Level::kOk, detail);
+    }
+
+    // A rule of the bucket, or a hand, that took parts of the newest backup or of those it builds on shows in their
+    // sizes, without reading the lists of files: the sentinel's number is never too high (walg-format 2.2).
+    void check_parts(Repository& repository, const std::vector<BackupEntry>& backups, const BackupEntry& newest) {
+        const BackupEntry* backup = &newest;
+        for (std::size_t steps = 0; steps <= backups.size(); ++steps) {
+            const auto listing = repository.store().list_folder(layout::parts_folder(backup->name), context_);
+            if (!listing.ok()) return failed("parts", listing.status());
+            std::uint64_t stored = 0;
+            for (const store::ObjectInfo& object : listing->objects) stored += object.size;
+            const layout::Sentinel& sentinel = backup->sentinel;
+            if (stored < sentinel.compressed_size)
+                return add("parts", sentinel.manifest.empty() ? Level::kWarning : Level::kError,
+                           "backup " + quoted(backup->name) + " was stored with " +
+                               std::to_string(sentinel.compressed_size) + " bytes of parts, and has " +
+                               std::to_string(stored),
+                           "Make a new full backup, and exempt the prefix from rules of the bucket that delete "
+                           "objects. \"forge-backup verify\" says what is missing.");
+            if (!sentinel.is_delta())
+                return add("parts", Level::kOk, "the newest backup and what it builds on have their parts");
+            const auto parent = std::find_if(backups.begin(), backups.end(),
+                                             [&](const BackupEntry& one) { return one.name == sentinel.delta_from; });
+            if (parent == backups.end())
+                return add("parts", Level::kError,
+                           "backup " + quoted(backup->name) + " builds on " + quoted(sentinel.delta_from) +
+                               ", which is not there",
+                           "Make a new full backup.");
+            backup = &*parent;
+        }
     }
 
     // The smallest part of the newest backup shows whether the configured keys fit what is stored.

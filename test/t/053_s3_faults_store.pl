@@ -206,6 +206,8 @@ for my $length (0, 24, 65_560)
 		says($result, 1, qr/part|\Q$full\E/, "S16: $what makes a restore fail");
 		ok(!-e "$target/global/pg_control", "S16: $what: what is there cannot be started");
 	}
+	says($bucket->run('check'), 1, qr/^parts +warning  backup "$full" was stored with 2800647 bytes of parts, and has \d+\n.*rules of the bucket/m,
+		'S24: check notices that parts are gone which the newest backup needs');
 	says($bucket->run('verify', $full), 1, qr/\Q$part\E|part_\d+/, 'S24: verify notices a part that a rule of the bucket deleted');
 }
 
