@@ -36,11 +36,26 @@ std::string_view label_of(LogLevel level) {
     return "notice";
 }
 
-// Variables whose values must not stand on a command line.
-constexpr std::array<std::string_view, 8> kSecretVariables{"AWS_ACCESS_KEY_ID",        "AWS_SECRET_ACCESS_KEY",
-                                                           "AWS_SESSION_TOKEN",        "WALG_LIBSODIUM_KEY",
-                                                           "WALG_LIBSODIUM_KEY_PATH",  "WALG_LIBSODIUM_KEY_TRANSFORM",
-                                                           "FORGE_OLD_LIBSODIUM_KEYS", "AWS_WEB_IDENTITY_TOKEN_FILE"};
+// Variables whose values must not stand on a command line, or for which there is no option.
+constexpr std::array<std::string_view, 19> kEnvironmentOnly{"AWS_ACCESS_KEY_ID",
+                                                            "AWS_SECRET_ACCESS_KEY",
+                                                            "AWS_SESSION_TOKEN",
+                                                            "WALG_LIBSODIUM_KEY",
+                                                            "WALG_LIBSODIUM_KEY_PATH",
+                                                            "WALG_LIBSODIUM_KEY_TRANSFORM",
+                                                            "FORGE_OLD_LIBSODIUM_KEYS",
+                                                            "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                                            "AWS_ROLE_ARN",
+                                                            "AWS_ROLE_SESSION_NAME",
+                                                            "AWS_ENDPOINT_URL_STS",
+                                                            "AWS_PROFILE",
+                                                            "AWS_SHARED_CREDENTIALS_FILE",
+                                                            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                                            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                                            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                                            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                                                            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                                                            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"};
 
 bool may_be_option(std::string_view setting) {
     std::string option = "--" + std::string(setting);
@@ -273,7 +288,7 @@ SettingWords words_for_same_settings(const GlobalOptions&, const LoadedSettings&
         if (origin.name == "encryption_key_files" || origin.value.find("(secret)") != std::string::npos) continue;
         result.words.push_back(option_word(origin.name, portable_value(origin.name, origin.value)));
     }
-    for (const std::string_view name : kSecretVariables) {
+    for (const std::string_view name : kEnvironmentOnly) {
         const auto found = loaded.inputs.environment.find(std::string(name));
         if (found != loaded.inputs.environment.end() && !found->second.empty())
             result.needs_environment.emplace_back(name);
