@@ -15,6 +15,7 @@
 #include "core/backup/page_check.h"
 #include "core/backup/sha256.h"
 #include "core/base/file.h"
+#include "core/store/forwarding_store.h"
 #include "core/store/local_store.h"
 
 namespace forge::test {
@@ -232,53 +233,26 @@ private:
 };
 
 // A store that lets a test act in the middle of an upload.
-class HookStore final : public store::ObjectStore {
+class HookStore final : public store::ForwardingStore {
 public:
-    explicit HookStore(std::shared_ptr<store::ObjectStore> next) : next_(std::move(next)) {}
+    using ForwardingStore::ForwardingStore;
     std::function<Status(const std::string& key)> on_create = [](const std::string&) { return Status(); };
     std::function<Status(const std::string& key)> on_write = [](const std::string&) { return Status(); };
     std::function<Status(const std::string& key)> on_put = [](const std::string&) { return Status(); };
 
-    std::string url() const override { return next_->url(); }
-    store::StoreFeatures features() override { return next_->features(); }
-    Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
-        return next_->head(key, context);
-    }
-    Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
-                                        const store::CallContext& context) override {
-        return next_->get(key, range, context);
-    }
     Status put(const std::string& key, ByteView content, const store::CallContext& context) override {
         FORGE_TRY(on_put(key));
-        return next_->put(key, content, context);
+        return next().put(key, content, context);
     }
     Result<store::PutOutcome> put_if_absent(const std::string& key, ByteView content,
                                             const store::CallContext& context) override {
         FORGE_TRY(on_put(key));
-        return next_->put_if_absent(key, content, context);
+        return next().put_if_absent(key, content, context);
     }
     Result<std::unique_ptr<Sink>> create(const std::string& key, const store::CallContext& context) override {
         FORGE_TRY(on_create(key));
-        FORGE_ASSIGN(auto sink, next_->create(key, context));
+        FORGE_ASSIGN(auto sink, next().create(key, context));
         return std::unique_ptr<Sink>(std::make_unique<HookSink>(*this, key, std::move(sink)));
-    }
-    Status list(const std::string& prefix, const std::function<bool(const store::ObjectInfo&)>& visit,
-                const store::CallContext& context) override {
-        return next_->list(prefix, visit, context);
-    }
-    Status list_after(const std::string& prefix, const std::string& start_after,
-                      const std::function<bool(const store::ObjectInfo&)>& visit,
-                      const store::CallContext& context) override {
-        return next_->list_after(prefix, start_after, visit, context);
-    }
-    Result<Folder> list_folder(const std::string& prefix, const store::CallContext& context) override {
-        return next_->list_folder(prefix, context);
-    }
-    Status remove(const std::vector<std::string>& keys, const store::CallContext& context) override {
-        return next_->remove(keys, context);
-    }
-    Result<int> remove_leftovers(const std::string& prefix, seconds age, const store::CallContext& context) override {
-        return next_->remove_leftovers(prefix, age, context);
     }
 
 private:
@@ -297,7 +271,6 @@ private:
         std::string key_;
         std::unique_ptr<Sink> next_;
     };
-    std::shared_ptr<store::ObjectStore> next_;
 };
 
 // Name below `root` -> type, mode and content, for comparing trees.

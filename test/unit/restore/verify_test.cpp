@@ -494,19 +494,14 @@ TEST_F(VerifyOwn, AStoreThatDoesNotAnswerIsAFailure) {
     public:
         Result<std::size_t> read(MutableBytes) override { return Status(Kind::kUnavailable, "the store is gone"); }
     };
-    class DyingStore final : public store::ObjectStore {
+    class DyingStore final : public store::ForwardingStore {
     public:
-        explicit DyingStore(std::shared_ptr<store::ObjectStore> next) : next_(std::move(next)) {}
-        std::string url() const override { return next_->url(); }
-        store::StoreFeatures features() override { return next_->features(); }
-        Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
-            return next_->head(key, context);
-        }
+        using ForwardingStore::ForwardingStore;
         Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
                                             const store::CallContext& context) override {
             if (key.find("part_002") != std::string::npos)
                 return std::unique_ptr<Source>(std::make_unique<DeadAfter>());
-            return next_->get(key, range, context);
+            return next().get(key, range, context);
         }
         Status put(const std::string&, ByteView, const store::CallContext&) override { return read_only(); }
         Result<store::PutOutcome> put_if_absent(const std::string&, ByteView, const store::CallContext&) override {
@@ -515,18 +510,6 @@ TEST_F(VerifyOwn, AStoreThatDoesNotAnswerIsAFailure) {
         Result<std::unique_ptr<Sink>> create(const std::string&, const store::CallContext&) override {
             return read_only();
         }
-        Status list(const std::string& prefix, const std::function<bool(const store::ObjectInfo&)>& visit,
-                    const store::CallContext& context) override {
-            return next_->list(prefix, visit, context);
-        }
-        Status list_after(const std::string& prefix, const std::string& after,
-                          const std::function<bool(const store::ObjectInfo&)>& visit,
-                          const store::CallContext& context) override {
-            return next_->list_after(prefix, after, visit, context);
-        }
-        Result<Folder> list_folder(const std::string& prefix, const store::CallContext& context) override {
-            return next_->list_folder(prefix, context);
-        }
         Status remove(const std::vector<std::string>&, const store::CallContext&) override { return read_only(); }
         Result<int> remove_leftovers(const std::string&, seconds, const store::CallContext&) override {
             return read_only();
@@ -534,7 +517,6 @@ TEST_F(VerifyOwn, AStoreThatDoesNotAnswerIsAFailure) {
 
     private:
         static Status read_only() { return Status(Kind::kDenied, "verification writes nothing"); }
-        std::shared_ptr<store::ObjectStore> next_;
     };
     repository_ = std::make_shared<repository::Repository>(std::make_shared<DyingStore>(test::local_store(store_)),
                                                            test::test_settings());

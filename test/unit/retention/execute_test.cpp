@@ -1,5 +1,6 @@
 #include "core/retention/execute.h"
 
+#include "core/store/forwarding_store.h"
 #include "test/unit/retention/inventories.h"
 
 namespace forge::retention {
@@ -10,9 +11,9 @@ using testing::IsEmpty;
 using testing::Not;
 
 // Removes through the real store; after `allowed` removals, or for keys `denied` accepts, it fails.
-class FailingStore final : public store::ObjectStore {
+class FailingStore final : public store::ForwardingStore {
 public:
-    explicit FailingStore(store::ObjectStore& next) : next_(next) {}
+    using ForwardingStore::ForwardingStore;
     std::size_t allowed = SIZE_MAX;
     std::function<bool(const std::string&)> denied = [](const std::string&) { return false; };
     int calls = 0;
@@ -23,47 +24,10 @@ public:
             if (denied(key)) return Status(Kind::kDenied, "could not remove \"" + key + "\": it is locked");
             if (allowed == 0) return Status(Kind::kUnavailable, "the store is gone");
             --allowed;
-            FORGE_TRY(next_.remove({key}, context));
+            FORGE_TRY(next().remove({key}, context));
         }
         return {};
     }
-    std::string url() const override { return next_.url(); }
-    store::StoreFeatures features() override { return next_.features(); }
-    Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
-        return next_.head(key, context);
-    }
-    Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
-                                        const store::CallContext& context) override {
-        return next_.get(key, range, context);
-    }
-    Status put(const std::string& key, ByteView content, const store::CallContext& context) override {
-        return next_.put(key, content, context);
-    }
-    Result<store::PutOutcome> put_if_absent(const std::string& key, ByteView content,
-                                            const store::CallContext& context) override {
-        return next_.put_if_absent(key, content, context);
-    }
-    Result<std::unique_ptr<Sink>> create(const std::string& key, const store::CallContext& context) override {
-        return next_.create(key, context);
-    }
-    Status list(const std::string& prefix, const std::function<bool(const store::ObjectInfo&)>& visit,
-                const store::CallContext& context) override {
-        return next_.list(prefix, visit, context);
-    }
-    Status list_after(const std::string& prefix, const std::string& start_after,
-                      const std::function<bool(const store::ObjectInfo&)>& visit,
-                      const store::CallContext& context) override {
-        return next_.list_after(prefix, start_after, visit, context);
-    }
-    Result<Folder> list_folder(const std::string& prefix, const store::CallContext& context) override {
-        return next_.list_folder(prefix, context);
-    }
-    Result<int> remove_leftovers(const std::string& prefix, seconds age, const store::CallContext& context) override {
-        return next_.remove_leftovers(prefix, age, context);
-    }
-
-private:
-    store::ObjectStore& next_;
 };
 
 const std::string kF3 = full_name(1, 3), kF9 = full_name(1, 9);

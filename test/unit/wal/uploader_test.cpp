@@ -5,6 +5,7 @@
 #include <future>
 #include <thread>
 
+#include "core/store/forwarding_store.h"
 #include "core/wal/push.h"
 #include "test/unit/wal/support.h"
 
@@ -18,9 +19,9 @@ using ::testing::HasSubstr;
 constexpr auto kLimit = seconds(20);  // of everything that is waited for
 
 // Passes everything on to a real store, and can hold writers back.
-class GatedStore final : public store::ObjectStore {
+class GatedStore final : public store::ForwardingStore {
 public:
-    explicit GatedStore(std::shared_ptr<store::ObjectStore> next) : next_(std::move(next)) {}
+    using ForwardingStore::ForwardingStore;
 
     void close_gate() { open_ = false; }
     void open_gate() { open_ = true; }
@@ -42,45 +43,10 @@ public:
         while (!open_ && !context.cancel->wait_for(milliseconds(1))) {}
         --running_;
         if (context.cancel != nullptr && context.cancel->cancelled()) return Status(Kind::kCancelled, "canceled");
-        return next_->put_if_absent(key, content, context);
-    }
-
-    std::string url() const override { return next_->url(); }
-    store::StoreFeatures features() override { return next_->features(); }
-    Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
-        return next_->head(key, context);
-    }
-    Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
-                                        const store::CallContext& context) override {
-        return next_->get(key, range, context);
-    }
-    Status put(const std::string& key, ByteView content, const store::CallContext& context) override {
-        return next_->put(key, content, context);
-    }
-    Result<std::unique_ptr<Sink>> create(const std::string& key, const store::CallContext& context) override {
-        return next_->create(key, context);
-    }
-    Status list(const std::string& prefix, const std::function<bool(const store::ObjectInfo&)>& visit,
-                const store::CallContext& context) override {
-        return next_->list(prefix, visit, context);
-    }
-    Status list_after(const std::string& prefix, const std::string& start_after,
-                      const std::function<bool(const store::ObjectInfo&)>& visit,
-                      const store::CallContext& context) override {
-        return next_->list_after(prefix, start_after, visit, context);
-    }
-    Result<Folder> list_folder(const std::string& prefix, const store::CallContext& context) override {
-        return next_->list_folder(prefix, context);
-    }
-    Status remove(const std::vector<std::string>& keys, const store::CallContext& context) override {
-        return next_->remove(keys, context);
-    }
-    Result<int> remove_leftovers(const std::string& prefix, seconds age, const store::CallContext& context) override {
-        return next_->remove_leftovers(prefix, age, context);
+        return next().put_if_absent(key, content, context);
     }
 
 private:
-    std::shared_ptr<store::ObjectStore> next_;
     std::atomic<bool> open_{true};
     std::atomic<int> running_{0}, most_{0};
     mutable std::mutex mutex_;
