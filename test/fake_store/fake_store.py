@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import warnings
 import xml.etree.ElementTree
 from xml.sax.saxutils import escape
 
@@ -878,6 +879,7 @@ def main():
     if options.tls_cert:
         Handler.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if options.tls_old:
+            warnings.simplefilter("ignore", DeprecationWarning)  # that is the point of it
             Handler.tls.set_ciphers("DEFAULT@SECLEVEL=0")
             Handler.tls.minimum_version = ssl.TLSVersion.TLSv1
             Handler.tls.maximum_version = ssl.TLSVersion.TLSv1_1
