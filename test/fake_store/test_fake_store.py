@@ -498,7 +498,8 @@ class LifeTest(unittest.TestCase):
             context.minimum_version = ssl.TLSVersion.TLSv1 if newest < ssl.TLSVersion.TLSv1_2 else newest
             context.maximum_version = newest
             with socket.create_connection(("127.0.0.1", port)) as plain:
-                return context.wrap_socket(plain, server_hostname="localhost").version()
+                with context.wrap_socket(plain, server_hostname="localhost") as secured:
+                    return secured.version()
 
         def work(port, certificate):
             self.assertEqual(versions(port, certificate, ssl.TLSVersion.TLSv1_1), "TLSv1.1")
