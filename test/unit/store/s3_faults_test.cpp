@@ -364,6 +364,28 @@ TEST_F(S3Faults, S4ExpiredTokenIsRenewed) {
     EXPECT_EQ(server_->seen()[1].headers.at("x-amz-security-token"), "token2");
 }
 
+TEST_F(S3Faults, S4ExpiredTokenIsRenewedWhereTheAnswerHasNoBody) {
+    script({answer(400), object("content")});
+    S3Options expiring = options(server_->endpoint());
+    bool told_expired = false;
+    expiring.credentials = [this, &told_expired](const CredentialQuestion& question) {
+        told_expired = question.expired && question.refused->session_token == "token1";
+        return S3Credentials{"a", kSecret, "token" + std::to_string(++asked_for_credentials_)};
+    };
+    store_ = must(open_s3_store(expiring, logger_));
+    EXPECT_EQ(must(store_->head("key", context())).size, 7U);
+    EXPECT_TRUE(told_expired);
+    EXPECT_EQ(server_->seen()[1].headers.at("x-amz-security-token"), "token2");
+}
+
+TEST_F(S3Faults, S2RefusalOfIssuedCredentialsNamesTheirSource) {
+    script({s3_error(403, "AccessDenied")});
+    credentials_.source = "instance metadata, role app";
+    const Status status = put("x");
+    EXPECT_TRUE(status.is(Kind::kDenied));
+    EXPECT_THAT(status.hint(), HasSubstr("The credentials come from instance metadata, role app"));
+}
+
 // ---- missing things ----
 
 TEST_F(S3Faults, S5OnlyTheCodeSaysWhatIsMissing) {
