@@ -7,6 +7,7 @@
 #include <climits>
 #include <cstdlib>
 #include <iterator>
+#include <map>
 
 #include "core/backup/changed_pages.h"
 #include "core/backup/control_file.h"
@@ -125,6 +126,7 @@ private:
     layout::FilesMetadata make_files_metadata() const;
     FileManifest make_file_manifest(const BackupStop& stop) const;
     void describe_delta(Manifest& manifest) const;
+    Status check_parts_are_there() const;
     Status secure_chain();
     BackupReport make_report(const layout::Sentinel& sentinel) const;
 
@@ -461,6 +463,25 @@ Status Engine::write_sentinel(const std::string& json) {
                   "Do not let two servers make backups of one cluster at the same time.");
 }
 
+// The last look before the backup exists. Somebody may have removed a part meanwhile: a rule of the bucket, a person,
+// or the helper of a server that was killed, which tidies up after its own backup of the same name.
+Status Engine::check_parts_are_there() const {
+    const std::string parts_folder = layout::parts_folder(name_);
+    FORGE_ASSIGN(const auto objects, store::list_all(repository_->store(), parts_folder, call()));
+    std::map<std::string, std::uint64_t> there;
+    for (const store::ObjectInfo& object : objects) there[object.key] = object.size;
+    for (const ManifestPart& part : parts_) {
+        const auto found = there.find(parts_folder + part.name);
+        if (found != there.end() && found->second == part.stored_size) continue;
+        return Status(
+            Kind::kUnavailable,
+            "object " + quoted(parts_folder + part.name) + " was " + (found == there.end() ? "removed" : "replaced") +
+                " before the backup was complete",
+            "Look for another server, program or rule that writes or deletes there; the backup is made again.");
+    }
+    return {};
+}
+
 // A delta without its parents could not be restored, and one that is kept for ever needs parents that are.
 Status Engine::secure_chain() {
     FORGE_TRY(parent_->check_still_there(*repository_, call()));
@@ -477,6 +498,7 @@ Result<BackupReport> Engine::finish(const BackupStop& stop) {
     const std::string json = layout::sentinel_json(sentinel);
     FORGE_TRY(write_manifest_object(stop, json));
     FORGE_TRY(write_metadata(sentinel));
+    FORGE_TRY(check_parts_are_there());
     if (parent_) FORGE_TRY(secure_chain());
     FORGE_TRY(write_sentinel(json));
     ended_ = true;

@@ -251,6 +251,26 @@ TEST_F(Engine, FailureAfterTheCopyLeavesNothing) {
 }
 
 // N5: the answer to the last write got lost, but the sentinel is there.
+// S24, C10: a rule of the bucket, or the helper of a killed server that tidies up after its own backup of the same
+// name.
+TEST_F(Engine, PartThatVanishedOrChangedMeanwhileFailsTheBackup) {
+    for (const bool vanished : {true, false}) {
+        auto engine = begin(cluster_.start());
+        ASSERT_TRUE(engine.ok()) << engine.status().to_string();
+        ASSERT_TRUE((*engine)->copy_files().ok());
+        const std::string part = cluster_.root() / ("store/" + folder() + "tar_partitions/part_001.tar.zst");
+        if (vanished)
+            fs::remove(part);
+        else
+            fs::resize_file(part, 100);
+        const Status status = (*engine)->finish(cluster_.stop()).status();
+        EXPECT_EQ(status.kind(), Kind::kUnavailable);
+        EXPECT_THAT(status.message(), HasSubstr("part_001.tar.zst"));
+        (*engine)->abandon();
+        EXPECT_THAT(cluster_.objects(), IsEmpty());
+    }
+}
+
 TEST_F(Engine, SentinelIsTheLastObjectAndALostAnswerIsNoFailure) {
     std::vector<std::string> order;
     hooks_->on_put = [&](const std::string& key) {
