@@ -56,6 +56,8 @@ RecoveryPlace find_recovery_place(const std::string& name, const std::string& de
                                ? parent_path(wal_directory)
                                : real_path(".");
     place.is_standby = path_exists(join_path(place.data_directory, "standby.signal"));
+    place.is_promoting = !place.is_standby && path_exists(join_path(place.data_directory, "PG_VERSION")) &&
+                         !path_exists(join_path(place.data_directory, "recovery.signal"));
     const std::string fast = join_path(join_path(parent_path(parent_path(real_path(wal_directory))), "wal_fast"), name);
     if (path_exists(fast)) place.fast_file = fast;
     return place;

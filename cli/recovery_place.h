@@ -13,6 +13,8 @@ struct RecoveryPlace {
     // standby.signal is there: the server has other sources and asks again. Without it an outage must never look like
     // "no such file".
     bool is_standby = false;
+    // Both signal files are gone: the server is being promoted, and writes the history of its new timeline.
+    bool is_promoting = false;
     std::string fast_file;  // <directory of pg_wal's parent>/wal_fast/<name>; empty = none is there
 };
 // By the destination that %p gave: relative to the data directory, or <data directory>/pg_wal/NAME.

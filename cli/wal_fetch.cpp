@@ -37,6 +37,7 @@ public:
           place_(find_recovery_place(arguments_.name, arguments_.destination)), outage_(place_) {}
 
     int run() {
+        if (is_known_history()) return kExitNotFound;
         if (!place_.fast_file.empty() && take_fast_file()) return kExitOk;
         if (place_.is_standby && outage_.is_recent(kOutageMemory)) {
             session_.log().info("the store did not answer a moment ago: " + quoted(arguments_.name) +
@@ -48,6 +49,16 @@ public:
     }
 
 private:
+    // A promotion must not wait for a store. It asks for the history of the timeline that ends (writeTimeLineHistory()
+    // of xlog.c), when the signal files are removed already, and takes the one in pg_wal where the archive has none.
+    // The first timeline has no history.
+    bool is_known_history() const {
+        const std::string& name = arguments_.name;
+        if (layout::classify_wal_name(name) != layout::WalKind::kHistory) return false;
+        if (name.starts_with("00000001.")) return true;
+        return place_.is_promoting && path_exists(join_path(join_path(place_.data_directory, "pg_wal"), name));
+    }
+
     // In standby mode the server has other sources and asks again: every failure but a missing file is 1, quickly.
     // Everywhere else only a file that the store denies having is "not there"; whatever else goes wrong ends above 125.
     int exit_code(const Status& result) {

@@ -75,6 +75,20 @@ for my $what (sort keys %dead)
 	exits({ cwd => $restore, limit => 60 }, 'wal-fetch', @options, '--env-dir', $dead, $segment, 'pg_wal/X', 200,
 		"R3 $id: a store $what: a restore stops visibly instead of opening the database");
 }
+{
+	# What a promotion asks for when both signal files are removed already.
+	my $promoting = recovery_directory();
+	write_text("$promoting/pg_wal/00000007.history", "6\t0/3000000\tno recovery target specified\n");
+	my @silent = ('wal-fetch', '--s3-endpoint', "http://127.0.0.1:$port", '--storage', 's3://bucket/prefix', '--retry-timeout', 2);
+	my %keys = (AWS_ACCESS_KEY_ID => 'key', AWS_SECRET_ACCESS_KEY => 'words');
+	cmp_ok(seconds(sub {
+		exits({ cwd => $promoting, env => \%keys }, @silent, '00000001.history', 'pg_wal/X', 74, 'N2: the first timeline has no history');
+		exits({ cwd => $promoting, env => \%keys }, @silent, '00000007.history', 'pg_wal/X', 74,
+			'N2: a promotion has the history of its timeline in pg_wal');
+	}), '<', 4, 'N2: a silent store does not hold up a promotion');
+	exits({ cwd => $promoting, env => \%keys }, @silent, '00000008.history', 'pg_wal/X', 200,
+		'N2: a history that nobody has at hand is not "not found"');
+}
 exits({ cwd => $restore }, 'wal-fetch', $segment, 200, 'bad usage of a restore_command is not "not found" either');
 
 # The whole of it: a server in recovery with the wrong key stops, it does not promote.
