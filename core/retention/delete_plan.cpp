@@ -73,8 +73,9 @@ const BackupEntry* parent_of_folder(const Inventory& inventory, const BackupFold
     return inventory.parent_of(unread);
 }
 
-// Why each backup of `wanted` that must stay does.
-std::map<std::string, std::string> reasons_to_stay(const Inventory& inventory, const Names& wanted) {
+// Why each backup of `wanted` that must stay does; `spared` are the reasons that are known already.
+std::map<std::string, std::string> reasons_to_stay(const Inventory& inventory, const Names& wanted,
+                                                   const std::map<std::string, std::string>& spared = {}) {
     std::map<std::string, std::string> reasons;
     std::vector<const BackupEntry*> staying;
     const auto keep = [&](const BackupEntry& backup, const std::string& reason) {
@@ -82,6 +83,7 @@ std::map<std::string, std::string> reasons_to_stay(const Inventory& inventory, c
     };
     for (const BackupEntry& backup : inventory.backups) {
         if (!wanted.contains(backup.name)) staying.push_back(&backup);
+        if (const auto reason = spared.find(backup.name); reason != spared.end()) keep(backup, reason->second);
         if (inventory.is_permanent(backup))
             keep(backup, backup.sentinel.is_permanent ? "it is permanent"
                                                       : "it may be permanent, since its metadata.json cannot be read");
@@ -213,26 +215,16 @@ Result<std::size_t> position_of(const Inventory& inventory, const std::vector<co
 
 // Everything older than `target`. The newest backups may be damaged: what is left must be worth keeping.
 Result<DeletePlan> plan_older(const Inventory& inventory, const Order& order, const BackupEntry& target) {
-    DeletePlan plan;
-    plan.target = target.name;
-    Names wanted;
+    Choice choice;
     for (const BackupEntry& backup : inventory.backups)
-        if (backup.name != target.name && order.older(backup, target)) wanted.insert(backup.name);
-    const auto reasons = reasons_to_stay(inventory, wanted);
-    for (const auto& [name, reason] : reasons) plan.kept.push_back({name, reason});
-    Names going;
-    for (const std::string& name : wanted)
-        if (!reasons.contains(name)) going.insert(name);
+        if (backup.name != target.name && order.older(backup, target)) choice.backups.insert(backup.name);
     for (const auto& [name, folder] : inventory.folders)
         if (state_of(inventory, folder) == FolderState::kAbandoned &&
             order.older(layout::backup_start_segment(name), target))
-            going.insert(name);
-    add_backups(plan, inventory, going);
-    const std::vector<Need> needs = needs_of_staying(inventory, wanted, reasons);
-    for (const store::ObjectInfo& object : inventory.wal) {
-        const std::string place = place_of_wal(object.key);
-        if (order.older(place, target) && !is_needed(inventory, needs, place)) plan.wal.push_back(object);
-    }
+            choice.folders.insert(name);
+    choice.wal = [&](const store::ObjectInfo& object) { return order.older(place_of_wal(object.key), target); };
+    DeletePlan plan = plan_choice(inventory, choice);
+    plan.target = target.name;
     FORGE_TRY(check_something_is_left(inventory, plan));
     return plan;
 }
@@ -352,6 +344,23 @@ Status check_something_is_left(const Inventory& inventory, const DeletePlan& pla
     return Status(
         Kind::kInvalid, "no backup that can be restored would be left",
         "Make a backup first, or delete it by \"delete target\", \"delete everything\" or delete_backup() with force.");
+}
+
+DeletePlan plan_choice(const Inventory& inventory, const Choice& choice) {
+    DeletePlan plan;
+    const auto reasons = reasons_to_stay(inventory, choice.backups, choice.spared);
+    for (const auto& [name, reason] : reasons) plan.kept.push_back({name, reason});
+    Names going = choice.folders;
+    for (const std::string& name : choice.backups)
+        if (!reasons.contains(name)) going.insert(name);
+    add_backups(plan, inventory, going);
+    std::vector<Need> needs = needs_of_staying(inventory, choice.backups, reasons);
+    needs.insert(needs.end(), choice.needs.begin(), choice.needs.end());
+    for (const store::ObjectInfo& object : inventory.wal) {
+        const std::string place = place_of_wal(object.key);
+        if (!place.empty() && choice.wal(object) && !is_needed(inventory, needs, place)) plan.wal.push_back(object);
+    }
+    return plan;
 }
 
 Result<DeletePlan> plan_before(const Inventory& inventory, const Before& wanted) {

@@ -10,6 +10,7 @@
 //    abandoned (W17), and `.history` objects only by plan_everything().
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "core/retention/inventory.h"
@@ -81,6 +82,17 @@ struct Garbage {
     bool archives = true;
 };
 DeletePlan plan_garbage(const Inventory& inventory, const Garbage& order);
+
+// What somebody else chose, under the rules above.
+struct Choice {
+    std::set<std::string> backups;              // names of those with a sentinel
+    std::set<std::string> folders;              // and of those without
+    std::map<std::string, std::string> spared;  // of `backups`: why it stays all the same, with the WAL that it needs
+    std::vector<Need> needs;                    // more WAL to keep
+    // WAL and its side objects that may go unless something that stays needs it; place_of_wal() of it is not empty.
+    std::function<bool(const store::ObjectInfo&)> wal;
+};
+DeletePlan plan_choice(const Inventory& inventory, const Choice& choice);
 
 // kInvalid when there is a backup that can be restored, and none would be left.
 Status check_something_is_left(const Inventory& inventory, const DeletePlan& plan);

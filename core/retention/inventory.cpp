@@ -93,8 +93,9 @@ Result<Inventory> take_inventory(repository::Repository& repository, Instant now
     FORGE_ASSIGN(inventory.backups, repository.list_backups(context));
     std::sort(segments.begin(), segments.end());
     FORGE_ASSIGN(inventory.segment_size, wal::archive_segment_size(repository, inventory.backups, segments, context));
-    FORGE_ASSIGN(const wal::Histories read, wal::read_histories(repository, histories, context));
-    for (const auto& [timeline, entries] : read.of) {
+    FORGE_ASSIGN(wal::Histories read, wal::read_histories(repository, histories, context));
+    inventory.histories = std::move(read.of);
+    for (const auto& [timeline, entries] : inventory.histories) {
         std::set<Timeline>& ancestors = inventory.ancestors[timeline];
         for (const wal::HistoryEntry& entry : entries) ancestors.insert(entry.timeline);
     }

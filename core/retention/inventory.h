@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/layout/history.h"
 #include "core/repository/repository.h"
 
 namespace forge::retention {
@@ -23,9 +24,10 @@ struct BackupFolder {
 struct Inventory {
     std::vector<repository::BackupEntry> backups;  // those with a sentinel
     std::map<std::string, std::uint64_t> sentinel_sizes;
-    std::map<std::string, BackupFolder> folders;       // by name
-    std::vector<store::ObjectInfo> strays;             // directly in basebackups_005/, and no sentinel
-    std::vector<store::ObjectInfo> wal;                // everything in wal_005/, in key order
+    std::map<std::string, BackupFolder> folders;                      // by name
+    std::vector<store::ObjectInfo> strays;                            // directly in basebackups_005/, and no sentinel
+    std::vector<store::ObjectInfo> wal;                               // everything in wal_005/, in key order
+    std::map<Timeline, std::vector<layout::HistoryEntry>> histories;  // oldest ancestor first
     std::map<Timeline, std::set<Timeline>> ancestors;  // by the histories; a timeline without one is not in it
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     Instant now;
