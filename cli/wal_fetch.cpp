@@ -19,6 +19,8 @@ namespace forge::cli {
 namespace {
 
 constexpr seconds kOutageMemory{5};
+// A standby would never catch up with a store that is slower than this, and has better sources.
+constexpr std::uint64_t kLeastRate = 32 << 10;
 constexpr milliseconds kFirstPause{500};
 constexpr milliseconds kLongestPause{15000};
 
@@ -103,10 +105,11 @@ private:
         store::CallContext context = session_.context();
         context.max_attempts = 1;  // attempt_until_known() repeats the whole
         if (place_.is_standby) {
-            // An unreachable store must not hold up the start of a standby; one that sends, however slowly, may.
+            // An unreachable store must not hold up the start of a standby; one that sends well may.
             loaded.settings.s3.connect_timeout = milliseconds(2500);
             loaded.settings.s3.first_byte_timeout = seconds(5);
             loaded.settings.s3.stall_timeout = seconds(6);
+            loaded.settings.s3.least_rate = kLeastRate;
         }
         FORGE_ASSIGN(const auto repository, repository::Repository::open(loaded.settings, session_.log()));
         const int prefetch = prefetch_count(loaded.settings);

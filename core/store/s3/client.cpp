@@ -31,6 +31,7 @@ Client::Client(S3Options options, Endpoint endpoint, Logger& logger)
                         .limit = options_.network_limit,
                         .connect_timeout = options_.connect_timeout,
                         .stall_timeout = options_.stall_timeout,
+                        .least_rate = options_.least_rate,
                         .idle_connections = options_.connections}),
       region_(options_.region) {}
 

@@ -17,6 +17,7 @@ namespace forge::store::s3 {
 namespace {
 
 constexpr milliseconds kPoll{50};                   // how soon a cancellation is seen
+constexpr milliseconds kRateGrace{2000};            // before a slow answer is too slow
 constexpr std::size_t kHoldBack = 256 << 10;        // received bytes kept while nobody reads
 constexpr std::size_t kSendChunk = 16 << 10;        // under a rate limit: small, so that its waits are short
 constexpr std::size_t kAskFirst = 1 << 20;          // larger bodies wait for "100 Continue" before they are sent
@@ -94,6 +95,7 @@ private:
     milliseconds first_byte_timeout_{};
     milliseconds stall_timeout_{};
     milliseconds connect_timeout_{};
+    std::uint64_t least_rate_ = 0;
     ByteView body_;
     std::size_t sent_ = 0;
     std::size_t unacknowledged_ = 0;
@@ -108,6 +110,8 @@ private:
     std::uint64_t received_total_ = 0;
     std::uint64_t last_progress_ = 0;
     Steady::time_point last_progress_at_{};
+    Steady::duration reading_{};  // spent on waiting for the answer's body before read_since_
+    Steady::time_point read_since_{};
 };
 
 std::size_t CurlSlot::on_header(char* data, std::size_t size, std::size_t count, void* self) {
@@ -191,6 +195,7 @@ void CurlSlot::reset(const HttpRequest& request, const HttpOptions& options, con
     limit_ = options.limit;
     first_byte_timeout_ = request.first_byte_timeout;
     stall_timeout_ = options.stall_timeout;
+    least_rate_ = options.least_rate;
     connect_timeout_ = options.connect_timeout;
     body_ = request.body;
     sent_ = 0;
@@ -201,6 +206,7 @@ void CurlSlot::reset(const HttpRequest& request, const HttpOptions& options, con
     error_text_.front() = '\0';
     received_total_ = 0;
     last_progress_ = 0;
+    reading_ = {};
 }
 
 void CurlSlot::configure(const HttpRequest& request, const HttpOptions& options) {
@@ -271,6 +277,12 @@ Status CurlSlot::check_limits() {
     FORGE_TRY(check_context(context_));
     const std::uint64_t now_at = progress();
     const Steady::time_point now = Steady::now();
+    if (answered_ && least_rate_ > 0) {
+        const auto due = std::chrono::duration_cast<milliseconds>(reading_ + (now - read_since_) - kRateGrace);
+        if (due.count() > 0 && received_total_ * 1000 / static_cast<std::uint64_t>(due.count()) < least_rate_)
+            return Status(Kind::kTimeout,
+                          quoted(host_) + " sends less than " + std::to_string(least_rate_) + " bytes a second");
+    }
     if (now_at != last_progress_) {
         last_progress_ = now_at;
         last_progress_at_ = now;
@@ -289,7 +301,7 @@ Status CurlSlot::check_limits() {
 
 template <typename Done>
 Status CurlSlot::pump(Done done) {
-    last_progress_at_ = Steady::now();  // time in which nobody asked for bytes does not count
+    read_since_ = last_progress_at_ = Steady::now();  // time in which nobody asked for bytes does not count
     while (!done()) {
         int running = 0;
         curl_multi_perform(multi_, &running);
@@ -308,6 +320,7 @@ Status CurlSlot::pump(Done done) {
         const milliseconds wait = std::min(kPoll, context_.deadline.left() + milliseconds(1));
         curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
     }
+    if (answered_) reading_ += Steady::now() - read_since_;
     if (finished_ && code_ != CURLE_OK) return curl_error();
     return {};
 }

@@ -22,6 +22,7 @@ struct HttpOptions {
     std::shared_ptr<RateLimiter> limit;
     milliseconds connect_timeout{3000};  // name resolution, TCP and TLS
     milliseconds stall_timeout{20000};   // no byte in either direction while more are due
+    std::uint64_t least_rate = 0;        // of an answer's body, bytes a second once it had two seconds; 0 = any
     int idle_connections = 16;
 };
 

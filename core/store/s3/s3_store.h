@@ -50,11 +50,12 @@ struct S3Options {
     milliseconds connect_timeout{3000};
     milliseconds first_byte_timeout{15000};
     milliseconds stall_timeout{20000};    // no byte in either direction for that long
+    std::uint64_t least_rate = 0;         // of answers, bytes a second; 0 = any
     milliseconds retry_first_delay{200};  // backoff doubles from here, with full jitter
     milliseconds retry_max_delay{10000};
     milliseconds retry_time = milliseconds::max();  // after that much without progress no request is tried again
-    int connections = 16;  // idle ones kept at most
-    std::string proxy;     // "http://host:port"; empty = none, whatever the environment says
+    int connections = 16;                           // idle ones kept at most
+    std::string proxy;                              // "http://host:port"; empty = none, whatever the environment says
 };
 
 // No network happens here. kInvalid where the options cannot work (bad endpoint URL, empty bucket).
