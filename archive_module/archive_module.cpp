@@ -27,6 +27,9 @@ constexpr seconds kAnswerPatience{1};
 // After the postmaster began to stop: the archiver's last cycle has no deadline but ours. The core adds four seconds of
 // its own, two for each of the two times it goes through the files, and all together must stay below ten.
 constexpr seconds kShutdownPatience{3};
+// The archiver reads changed settings, another archive_library among them, only between two files. A file on its way
+// gets this long to arrive under the old ones.
+constexpr seconds kReloadPatience{5};
 // Longer than the last cycles take. A smart shutdown may wait for sessions for hours, and goes on archiving then.
 constexpr seconds kLastCycles{15};
 // For the helper to end by itself; short where it has already failed to answer.
@@ -126,8 +129,9 @@ private:
     std::optional<Deadline> respawn_at_;
     int lost_helpers_ = 0;  // since the last answer
     std::optional<Deadline> breaker_open_until_;
-    std::optional<Deadline> stop_by_;  // of the running call, set when a shutdown is noticed
-    Deadline given_up_until_{};        // a call failed during a shutdown
+    std::optional<Deadline> stop_by_;    // of the running call, set when a shutdown is noticed
+    std::optional<Deadline> reload_by_;  // of the running call, set when a reload is noticed
+    Deadline given_up_until_{};          // a call failed during a shutdown
     Reporter reporter_;
 };
 
@@ -135,8 +139,12 @@ bool Archiver::has_given_up() const { return SteadyClock::now() < given_up_until
 
 Status Archiver::on_wake() {
     if (!stop_by_ && postmaster_is_stopping()) stop_by_ = deadline_in(kShutdownPatience);
-    if (!stop_by_ || SteadyClock::now() < *stop_by_) return {};
-    return Status(Kind::kCancelled, "the server is shutting down", "The file is archived after the next start.");
+    if (stop_by_ && SteadyClock::now() >= *stop_by_)
+        return Status(Kind::kCancelled, "the server is shutting down", "The file is archived after the next start.");
+    if (!reload_by_ && ConfigReloadPending) reload_by_ = deadline_in(kReloadPatience);
+    if (reload_by_ && SteadyClock::now() >= *reload_by_)
+        return Status(Kind::kCancelled, "changed settings wait to be read", "The file is tried again with them.");
+    return {};
 }
 
 Status Archiver::respawn_later(Status failure) {
@@ -239,6 +247,7 @@ bool Archiver::archive(const char* file, const char* path) {
     // The core tries each file three times; once is enough when the server wants to stop.
     if (has_given_up()) return false;
     stop_by_.reset();
+    reload_by_.reset();
     Status status = ready_helper();
     if (status.ok() && breaker_is_open()) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: the store is left alone for now")));
