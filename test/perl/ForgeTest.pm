@@ -24,7 +24,7 @@ our @EXPORT = qw(
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
   archiver_pid child_of helper_pid children_of
   name_after segment_as tree wal_names backup_names sentinel_of decode_json
-  black_hole start_swift swift_conf swift_env s3cmd source_dir seconds log_since log_size log_lacks
+  black_hole start_swift start_store store_kill store_again swift_conf swift_env s3cmd source_dir seconds log_since log_size log_lacks
 );
 
 our $key_hex = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f';
@@ -417,26 +417,34 @@ sub black_hole
 	return $socket->sockport;
 }
 
-my %swift;
+my %stores;
 
-# Starts OpenStack Swift once a test; returns its endpoint, keys, region and bucket.
-sub start_swift
+# Starts an S3 server of test/stores ("swift", "versitygw") once a test; returns its endpoint, keys, region and bucket.
+sub start_store
 {
-	return \%swift if %swift;
-	my $directory = PostgreSQL::Test::Utils::tempdir('swift');
+	my ($name) = @_;
+	return $stores{$name} if $stores{$name};
+	my $directory = PostgreSQL::Test::Utils::tempdir($name);
 	chmod(0755, $directory);
-	system_or_bail(source_dir() . '/test/stores/swift', 'start', "$directory/s");
-	%swift = (directory => "$directory/s");
+	my $script = source_dir() . "/test/stores/$name";
+	system_or_bail($script, 'start', "$directory/s");
+	my $store = $stores{$name} = { script => $script, directory => "$directory/s" };
 	for my $line (split /\n/, read_text("$directory/s/env"))
 	{
-		$swift{$1} = $2 if $line =~ /^S3_(\w+)=(.*)/;
+		$store->{$1} = $2 if $line =~ /^S3_(\w+)=(.*)/;
 	}
 	my $secrets = new_directory('secrets');
-	write_text("$secrets/AWS_ACCESS_KEY_ID", "$swift{ACCESS_KEY}\n", 0600);
-	write_text("$secrets/AWS_SECRET_ACCESS_KEY", "$swift{SECRET_KEY}\n", 0600);
-	$swift{secret_dir} = $secrets;
-	return \%swift;
+	write_text("$secrets/AWS_ACCESS_KEY_ID", "$store->{ACCESS_KEY}\n", 0600);
+	write_text("$secrets/AWS_SECRET_ACCESS_KEY", "$store->{SECRET_KEY}\n", 0600);
+	$store->{secret_dir} = $secrets;
+	return $store;
 }
+
+sub start_swift { return start_store('swift'); }
+
+# Kills its processes; starts them again with what they have on disk, at the same address.
+sub store_kill { system_or_bail($_[0]{script}, 'kill', $_[0]{directory}); return; }
+sub store_again { system_or_bail($_[0]{script}, 'start', $_[0]{directory}); return; }
 
 # Settings of a server that uses it.
 sub swift_conf
@@ -481,7 +489,7 @@ sub s3cmd
 END
 {
 	my $status = $?;
-	system(source_dir() . '/test/stores/swift', 'stop', $swift{directory}) if %swift;
+	system($_->{script}, 'stop', $_->{directory}) for values %stores;
 	$? = $status;
 }
 
