@@ -82,7 +82,7 @@ private:
     std::size_t running_ = 0;
     std::optional<layout::Segment> frontier_;  // the segment the server asked for last
     std::list<std::string> result_order_;      // oldest first
-    std::map<std::string, bool> results_;      // stored in this epoch; true = ahead and not asked for yet
+    std::set<std::string> results_;            // stored in this epoch, and nobody was told yet
     std::set<std::string> failed_ahead_;  // not tried again before the server asks or the store takes something else
     std::deque<Answer> answers_;
     Counters counters_;
@@ -141,8 +141,9 @@ void ThreadedUploader::request(const std::string& name, const std::string& path,
     Waiter waiter{deadline, std::move(done)};
     failed_ahead_.erase(name);
     if (const auto segment = layout::parse_segment(name, options_.segment_size)) frontier_ = segment;
-    if (const auto known = results_.find(name); known != results_.end()) {
-        if (std::exchange(known->second, false)) ++counters_.ahead_hits;
+    if (results_.erase(name) > 0) {
+        std::erase(result_order_, name);
+        ++counters_.ahead_hits;
         answer(name, std::move(waiter), Status());
     } else {
         const auto [at, is_new] = jobs_.try_emplace(name);
@@ -265,8 +266,7 @@ void ThreadedUploader::finish_job(const std::string& name, const Result<PushResu
         ++counters_.files;
         counters_.bytes_read += result->bytes_read;
         counters_.bytes_stored += result->bytes_stored;
-        remember(name);
-        results_[name] = job.ahead && job.waiters.empty();
+        if (job.waiters.empty()) remember(name);
         if (job.ahead && !job.waiters.empty()) ++counters_.ahead_hits;
         failed_ahead_.clear();
     } else if (!result.status().is(Kind::kCancelled)) {
@@ -279,8 +279,9 @@ void ThreadedUploader::finish_job(const std::string& name, const Result<PushResu
     for (Waiter& waiter : job.waiters) answer(name, std::move(waiter), result.status());
 }
 
+// Told once: who asks for a file again wants to know whether the store has it now.
 void ThreadedUploader::remember(const std::string& name) {
-    if (results_.contains(name)) return;
+    if (!results_.insert(name).second) return;
     if (result_order_.size() >= kMaxResults) {
         results_.erase(result_order_.front());
         result_order_.pop_front();

@@ -1,6 +1,6 @@
 // Ships WAL files, several at a time (postgres-hooks 6). request() asks for the file the server wants now; while it is
 // on its way the uploader starts the successors whose ".ready" exists, so that most requests are answered at once.
-// Results are remembered per epoch.
+// A result nobody was told yet is remembered; a file that is asked for again is looked for in the store again.
 //
 // request() is called by one thread at a time; everything else happens on the uploader's own threads.
 #pragma once
