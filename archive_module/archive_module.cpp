@@ -5,7 +5,9 @@
 // the server asks again. No ERROR leaves a callback: in 15 it would end the archiver, uncounted, for up to a minute.
 //
 // Without preloading there is no shared memory: archiving is the same, there is less to see.
+#include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/gaps.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
@@ -36,6 +38,9 @@ constexpr seconds kLastCycles{15};
 constexpr milliseconds kExitGrace{4000};
 constexpr milliseconds kExitGraceAfterSilence{1000};
 constexpr seconds kLongestRespawnPause{30};
+constexpr std::string_view kLeftAlone = "the store is left alone for now";
+// Counting a long backlog for each file that is dropped would take longer the longer it is.
+constexpr seconds kBacklogKnown{1};
 // A breaker that says it is open without saying until when is believed for this long.
 constexpr seconds kLongestBreakerPause{60};
 
@@ -58,17 +63,38 @@ bool postmaster_is_stopping() {
     return rest.starts_with(PM_STATUS_STOPPING);
 }
 
-// Logs changes of state, once each: the first failure of a kind, recovery, off and on.
+// What to do about a failure; where nothing can be done but wait, that is said.
+std::string hint_of(const Status& status) {
+    if (!status.hint().empty() || !status.retryable()) return status.hint();
+    return "It is tried again by itself, and WAL is kept meanwhile; look at the store if this lasts.";
+}
+
+// Logs changes of state, once each: the first failure of a kind, recovery, off and on, dropping.
 class Reporter {
 public:
-    void failed(const char* file, const Status& status) {
+    // `next_try`: when the store is asked again at the earliest, as a text.
+    void failed(const char* file, const Status& status, const std::string& next_try) {
         const std::string state(kind_name(status.kind()));
         ++failures_;
         const bool first = state != state_;
         state_ = state;
+        const std::string hint = hint_of(status);
         ereport(first ? WARNING : DEBUG1,
                 (errmsg("forge_backup: could not archive \"%s\": %s", file, status.message().c_str()),
-                 status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
+                 errdetail("Error class: %s; failed attempts: %llu; next try: %s.", state.c_str(),
+                           static_cast<unsigned long long>(failures_), next_try.c_str()),
+                 hint.empty() ? 0 : errhint("%s", hint.c_str())));
+    }
+    void dropped_for_space(const char* file, const Backlog& backlog) {
+        constexpr std::uint64_t kMegabyte = 1 << 20;
+        if (state_ != "full")
+            ereport(WARNING,
+                    (errmsg("forge_backup: WAL is dropped from \"%s\" on: %llu MB wait for the store, more than "
+                            "forge_backup.backlog_limit",
+                            file, static_cast<unsigned long long>(backlog.bytes / kMegabyte)),
+                     errdetail("Recovery to a time in this gap will not be possible; forge_backup.gaps shows it."),
+                     errhint("A base backup is made as soon as the store can be written again.")));
+        state_ = "full";
     }
     void archived(const char* file) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: archived \"%s\"", file)));
@@ -119,6 +145,9 @@ private:
     void handle(const Frame& frame);
     bool breaker_is_open() const { return breaker_open_until_ && SteadyClock::now() < *breaker_open_until_; }
     Result<Frame> ask(const char* file, const char* path);
+    Status store(const char* file, const char* path, bool& dropped);
+    bool drop_for_space(const char* file);
+    std::string next_try() const;
     void publish_success(const char* file, bool dropped);
     void publish_failure(const char* file, const Status& status);
 
@@ -132,6 +161,8 @@ private:
     std::optional<Deadline> stop_by_;    // of the running call, set when a shutdown is noticed
     std::optional<Deadline> reload_by_;  // of the running call, set when a reload is noticed
     Deadline given_up_until_{};          // a call failed during a shutdown
+    Backlog backlog_;
+    Deadline backlog_known_until_{};
     Reporter reporter_;
 };
 
@@ -243,44 +274,79 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
     }
 }
 
+// Success when the file is durable in the store, or (`dropped`) nobody wants it there.
+Status Archiver::store(const char* file, const char* path, bool& dropped) {
+    FORGE_TRY(ready_helper());
+    if (breaker_is_open()) return Status(Kind::kUnavailable, std::string(kLeftAlone));
+    auto answer = ask(file, path);
+    if (answer.ok()) {
+        lost_helpers_ = 0;
+        dropped = answer->text(Tag::kState) == "off";
+        return status_of(*answer);
+    }
+    // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
+    if (link_.running() && answer.status().is(Kind::kTimeout))
+        return respawn_later(Status(Kind::kTimeout, "the helper process does not answer and is replaced"));
+    if (!link_.running()) return respawn_later(answer.status());
+    Frame forget(FrameType::kForget);
+    forget.add(Tag::kName, file);
+    (void)link_.send(forget, deadline_in(milliseconds(0)));
+    return answer.status();
+}
+
 bool Archiver::archive(const char* file, const char* path) {
     // The core tries each file three times; once is enough when the server wants to stop.
     if (has_given_up()) return false;
     stop_by_.reset();
     reload_by_.reset();
-    Status status = ready_helper();
-    if (status.ok() && breaker_is_open()) {
-        ereport(DEBUG1, (errmsg_internal("forge_backup: the store is left alone for now")));
+    bool dropped = false;
+    const Status status = store(file, path, dropped);
+    if (status.ok()) {
+        publish_success(file, dropped);
+        dropped ? reporter_.dropped() : reporter_.archived(file);
+        return true;
+    }
+    if (!status.is(Kind::kCancelled) && drop_for_space(file)) return true;
+    if (status.message() == kLeftAlone) {
+        ereport(DEBUG1, (errmsg_internal("forge_backup: %s", status.message().c_str())));
         update_state([](SharedState& state) { ++state.archiver.failed_count; });
         return false;
     }
-    bool dropped = false;
-    if (status.ok()) {
-        auto answer = ask(file, path);
-        status = answer.ok() ? status_of(*answer) : answer.status();
-        if (answer.ok()) {
-            lost_helpers_ = 0;
-            dropped = answer->text(Tag::kState) == "off";
-        } else if (link_.running() && status.is(Kind::kTimeout)) {
-            // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
-            status = respawn_later(Status(Kind::kTimeout, "the helper process does not answer and is replaced"));
-        } else if (!link_.running()) {
-            status = respawn_later(std::move(status));
-        } else {
-            Frame forget(FrameType::kForget);
-            forget.add(Tag::kName, file);
-            (void)link_.send(forget, deadline_in(milliseconds(0)));
+    publish_failure(file, status);
+    reporter_.failed(file, status, next_try());
+    if (postmaster_is_stopping()) given_up_until_ = deadline_in(kLastCycles);
+    return false;
+}
+
+// Above backlog_limit what cannot be stored is given up, the oldest first, so that the disk does not fill. Not without
+// having remembered it. Histories and the like are small, never lost (pg_wal keeps them), and would only be in the way.
+bool Archiver::drop_for_space(const char* file) {
+    constexpr std::uint64_t kMegabyte = 1 << 20;
+    if (settings.backlog_limit == 0 || postmaster_is_stopping()) return false;
+    if (SteadyClock::now() >= backlog_known_until_) {
+        backlog_ = count_backlog();
+        backlog_known_until_ = deadline_in(kBacklogKnown);
+    }
+    const Backlog backlog = backlog_;
+    if (backlog.bytes <= static_cast<std::uint64_t>(settings.backlog_limit) * kMegabyte) return false;
+    if (std::strlen(file) == XLOG_FNAME_LEN) {
+        const Status recorded = record_gap({file, file, 1, "backlog_limit"});
+        if (!recorded.ok()) {
+            reporter_.failed(file, recorded.with_context("WAL above backlog_limit is not dropped"), next_try());
+            return false;
         }
+        backlog_.bytes -= static_cast<std::uint64_t>(wal_segment_size);
     }
-    if (!status.ok()) {
-        publish_failure(file, status);
-        reporter_.failed(file, status);
-        if (postmaster_is_stopping()) given_up_until_ = deadline_in(kLastCycles);
-        return false;
-    }
-    publish_success(file, dropped);
-    dropped ? reporter_.dropped() : reporter_.archived(file);
+    reporter_.dropped_for_space(file, backlog);
+    update_state([](SharedState& state) { ++state.archiver.dropped_count; });
+    wake_scheduler();
     return true;
+}
+
+std::string Archiver::next_try() const {
+    if (!breaker_open_until_) return "at once";
+    const auto left = std::chrono::duration_cast<seconds>(*breaker_open_until_ - SteadyClock::now()).count();
+    return left <= 0 ? "at once" : "in " + std::to_string(left) + " s";
 }
 
 void Archiver::publish_success(const char* file, bool dropped) {
@@ -304,6 +370,12 @@ void Archiver::publish_failure(const char* file, const Status& status) {
         archiver.last_failed.set(file);
         archiver.last_failed_at = GetCurrentTimestamp();
         archiver.problem.set(status);
+        ErrorRow& row = archiver.errors[static_cast<std::size_t>(status.kind())];
+        ++row.count;
+        row.wal.set(file);
+        row.at = archiver.last_failed_at;
+        row.message.set(status.message());
+        row.hint.set(hint_of(status));
     });
 }
 

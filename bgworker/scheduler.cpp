@@ -1,10 +1,12 @@
 // The scheduler: one static worker that is always there and cheap. It decides when a base backup is made: somebody
-// asked, the schedule says so, or the storage has none. It starts a runner for each, one at a time, and looks at how it
-// ended.
+// asked, the schedule says so, or no restore to now would be possible with what the storage has. It starts a runner for
+// each, one at a time, and looks at how it ended. It also has WAL archived again that the storage lacks, and measures
+// the backlog.
 //
-// On a standby it serves requests only; what is scheduled belongs to the primary.
+// On a standby it serves requests only; what is scheduled, and the WAL, belong to the primary.
+#include "bgworker/archive_look.h"
 #include "bgworker/job.h"
-#include "extension/helper_link.h"
+#include "extension/backlog.h"
 #include "extension/settings.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
@@ -13,13 +15,9 @@ namespace forge::server {
 
 namespace {
 
-using protocol::Frame;
-using protocol::FrameType;
-using protocol::Tag;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kQueryPatience{30};
 // Promotion wakes nobody: a standby looks for it.
 constexpr seconds kStandbyPause{5};
 constexpr seconds kIdlePause{60};
@@ -27,6 +25,12 @@ constexpr seconds kFirstRetry{60};
 constexpr seconds kLongestRetry{1800};
 constexpr seconds kFirstCheckRetry{5};
 constexpr seconds kLongestCheckRetry{60};
+// Reading the manifest of the newest backup as well, besides listing.
+constexpr std::chrono::hours kContentsPause{1};
+// A run of the schedule counts as missed only after this: whoever makes the backup needs a moment to begin.
+constexpr std::int64_t kMissedAfterMinutes = 2;
+// Less time than this until the disk is full is worth a warning.
+constexpr double kDiskFullSoon = 3600;
 
 // A pause that doubles from failure to failure.
 class Backoff {
@@ -78,6 +82,12 @@ public:
             problem_ = cron.status().with_context("setting \"schedule\"");
         return problem_;
     }
+    // A run was due after `minute` and at least kMissedAfterMinutes ago.
+    bool missed_since(std::int64_t minute, std::int64_t now) {
+        if (!cron_) return false;
+        const auto next = schedule::next_run(*cron_, minute, [this](std::int64_t at) { return local(at); });
+        return next && *next + kMissedAfterMinutes <= now;
+    }
     bool due(std::int64_t minute) {
         return cron_ && clock_.due(*cron_, minute, [this](std::int64_t at) { return local(at); });
     }
@@ -124,9 +134,14 @@ private:
     void notice_store();
     void notice_runner();
     void judge_finished_backup(const BackupInfo& backup);
-    void check_prefix();
+    void look_at_store();
     Status interrupted() const;
-    Result<Backups> ask_prefix();
+    void judge(const ArchiveLook& look);
+    BackupReason reason_for_backup(const ArchiveLook& look);
+    void want_backup(BackupReason reason, const ArchiveLook& look);
+    void heal(const ArchiveLook& look);
+    void report_lost(const std::vector<Gap>& holes);
+    void measure_backlog();
     void follow_schedule();
     void start_backup();
     void launch(BackupReason reason, std::uint64_t request);
@@ -139,14 +154,22 @@ private:
 
     Schedule schedule_;
     Status schedule_problem_;
-    std::string reported_;  // message that was logged last
+    std::string reported_;  // what was logged last
     bool in_recovery_ = RecoveryInProgress();
 
     StoreState store_ = StoreState::kUnknown;
+    bool breaker_was_open_ = false;
     Backups backups_ = Backups::kUnknown;
-    bool check_wanted_ = true;
-    Status check_problem_;
-    Backoff check_retry_{kFirstCheckRetry, kLongestCheckRetry};
+    bool look_wanted_ = true;
+    Deadline next_look_{};  // without another reason
+    Deadline next_contents_{};
+    Status look_problem_;
+    Backoff look_retry_{kFirstCheckRetry, kLongestCheckRetry};
+    bool switched_on_ = false;        // since the last backup
+    std::int64_t excused_until_ = 0;  // runs of the schedule up to this minute are not made up for
+
+    Deadline next_measurement_{};
+    bool disk_fills_ = false;
 
     BackupReason wanted_ = BackupReason::kNone;  // a backup nobody asked for by hand
     Backoff backup_retry_{kFirstRetry, kLongestRetry};
@@ -161,27 +184,34 @@ private:
 std::int64_t minute_now() { return static_cast<std::int64_t>(time(nullptr)) / SECS_PER_MINUTE; }
 
 void Scheduler::settings_reloaded() {
-    check_wanted_ = true;
-    check_retry_.reset();
+    look_wanted_ = true;
+    look_retry_.reset();
     backup_retry_.reset();
 }
 
 void Scheduler::notice_promotion() {
     const bool now = RecoveryInProgress();
     if (in_recovery_ && !now) {
-        check_wanted_ = true;
-        check_retry_.reset();
+        look_wanted_ = true;
+        look_retry_.reset();
     }
     in_recovery_ = now;
 }
 
-// The archiver's helper may have noticed another configuration first.
+// The archiver's helper may have noticed first that the configuration is another one, or that the store is back.
 void Scheduler::notice_store() {
     StoreState now = store_;
-    update_state([&](SharedState& state) { now = state.store.state; });
-    if (now == store_) return;
-    check_wanted_ = true;
-    check_retry_.reset();
+    bool open = false;
+    update_state([&](SharedState& state) {
+        now = state.store.state;
+        open = !state.archiver.breaker.empty() && state.archiver.breaker.view() != "closed";
+    });
+    const bool back = breaker_was_open_ && !open;
+    breaker_was_open_ = open;
+    if (now == store_ && !back) return;
+    look_wanted_ = true;
+    look_retry_.reset();
+    if (back) backup_retry_.reset();
 }
 
 void Scheduler::notice_runner() {
@@ -206,6 +236,8 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
     if (backup.finished_count > finished_before_) {
         backups_ = Backups::kSome;
         wanted_ = BackupReason::kNone;
+        switched_on_ = false;
+        look_wanted_ = true;  // at what it bridges
         backup_retry_.reset();
         return;
     }
@@ -216,7 +248,11 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
     if (wanted_ == BackupReason::kNone) return;
     // Somebody who cancels a backup does not want the same one a minute later.
     const bool cancelled = backup.last_problem.kind.view() == kind_name(Kind::kCancelled);
-    if (cancelled && wanted_ == BackupReason::kSchedule) wanted_ = BackupReason::kNone;
+    const bool scheduled = wanted_ == BackupReason::kSchedule || wanted_ == BackupReason::kMissed;
+    if (cancelled && scheduled) {
+        wanted_ = BackupReason::kNone;
+        excused_until_ = minute_now();
+    }
     backup_retry_.fail();
 }
 
@@ -227,47 +263,132 @@ Status Scheduler::interrupted() const {
     return Status(Kind::kCancelled, "there is something else to do first");
 }
 
-Result<Scheduler::Backups> Scheduler::ask_prefix() {
-    HelperLink link(HelperRole::kQuery, [this] { return interrupted(); });
-    // Its waits swallow what others wanted to tell by the latch.
-    look_again_ = true;
-    const Deadline deadline = deadline_in(kQueryPatience);
-    FORGE_TRY(link.start(deadline));
-    FORGE_ASSIGN(const Frame configured, link.configure(1, settings_snapshot(), deadline));
+// Off and wrong configurations are looked at again as well: an env directory may appear without a reload.
+void Scheduler::look_at_store() {
+    const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
+    const bool due = SteadyClock::now() >= next_look_;
+    if (runner_ != nullptr || (!look_wanted_ && !again && !due) || !look_retry_.passed()) return;
     const StoreState before = store_;
-    update_state([&](SharedState& state) {
-        store_configured(state, configured);
-        store_ = state.store.state;
-    });
-    if (store_ == StoreState::kError) return status_of(configured);
-    if (store_ == StoreState::kOff) return Backups::kUnknown;
+    const bool contents = SteadyClock::now() >= next_contents_ && !in_recovery_;
+    // The waits of the link swallow what others wanted to tell by the latch.
+    look_again_ = true;
+    const auto look = look_at_archive(contents, [this] { return interrupted(); });
+    update_state([&](SharedState& state) { store_ = state.store.state; });
+    if (look.status().is(Kind::kCancelled)) return;
+    const bool had_problem = !look_problem_.ok();
+    look_problem_ = look.status();
+    if (!look.ok() || store_ != StoreState::kOn) {
+        look_retry_.fail();
+        return;
+    }
+    look_wanted_ = false;
+    look_retry_.reset();
+    next_look_ = deadline_in(milliseconds(settings.check_interval));
+    if (contents) next_contents_ = deadline_in(kContentsPause);
+    if (had_problem) backup_retry_.reset();
     // Switched on again: what was dropped meanwhile makes every older backup a dead end.
-    if (before == StoreState::kOff) wanted_ = BackupReason::kFirst;
-    FORGE_TRY(link.send(Frame(FrameType::kList), deadline));
-    Backups found = Backups::kNone;
-    for (;;) {
-        FORGE_ASSIGN(const Frame frame, link.receive(deadline));
-        if (frame.type == FrameType::kFailed) return status_of(frame);
-        if (frame.type == FrameType::kRow) found = Backups::kSome;
-        if (frame.type == FrameType::kDone) return found;
+    if (before == StoreState::kOff) switched_on_ = true;
+    judge(*look);
+}
+
+void Scheduler::judge(const ArchiveLook& look) {
+    if (!in_recovery_) heal(look);
+    want_backup(in_recovery_ ? BackupReason::kNone : reason_for_backup(look), look);
+    backups_ = look.state == ArchiveLook::State::kNoBackups ? Backups::kNone : Backups::kSome;
+    std::uint64_t lost = 0;
+    for (const Gap& hole : look.holes) lost += hole.files;
+    update_state([&](SharedState& state) {
+        SchedulerInfo& info = state.scheduler;
+        info.newest.set(look.state == ArchiveLook::State::kBackup ? std::string_view(look.backup) : std::string_view());
+        info.newest_finished_at = look.state == ArchiveLook::State::kBackup ? look.finished_at : 0;
+        info.looked_at = GetCurrentTimestamp();
+        info.holes = lost;
+    });
+}
+
+BackupReason Scheduler::reason_for_backup(const ArchiveLook& look) {
+    switch (look.state) {
+        case ArchiveLook::State::kNoBackups:
+            return backups_ == Backups::kSome ? BackupReason::kDeleted : BackupReason::kFirst;
+        case ArchiveLook::State::kForeign: return BackupReason::kLineage;
+        case ArchiveLook::State::kDamaged: return BackupReason::kDamaged;
+        case ArchiveLook::State::kBackup: break;
+    }
+    if (!look.holes.empty()) return BackupReason::kGap;
+    if (switched_on_) return BackupReason::kFirst;
+    const auto minute = static_cast<std::int64_t>(timestamptz_to_time_t(look.started_at)) / SECS_PER_MINUTE;
+    const bool known = look.started_at != 0;
+    if (known && schedule_.missed_since(std::max(minute, excused_until_), minute_now())) return BackupReason::kMissed;
+    return BackupReason::kNone;
+}
+
+// A reason that has gone, because somebody else made the backup, goes from here as well.
+void Scheduler::want_backup(BackupReason reason, const ArchiveLook& look) {
+    if (wanted_ == BackupReason::kSchedule || wanted_ == reason) return;
+    wanted_ = reason;
+    std::string problem = look.problem;
+    if (reason == BackupReason::kDeleted) problem = "the base backups are gone from the store";
+    if (reason == BackupReason::kMissed) problem = "the base backup that was due has not been made";
+    if (reason == BackupReason::kGap)
+        call_server([] { ereport(LOG, (errmsg("forge_backup: a base backup is made to bridge missing WAL"))); });
+    if (problem.empty() || reason == BackupReason::kNone) return;
+    call_server([&] {
+        ereport(WARNING, (errmsg("forge_backup: %s", problem.c_str()), errhint("A new base backup is made now.")));
+    });
+}
+
+// Files that only look archived: a standby marks what it streamed as done, and after a failover nobody else has it.
+void Scheduler::heal(const ArchiveLook& look) {
+    const std::uint64_t marked = archive_again(look.on_disk);
+    if (marked > 0) {
+        update_state([&](SharedState& state) { state.scheduler.healed += marked; });
+        call_server([&] {
+            ereport(LOG,
+                    (errmsg_plural("forge_backup: %llu file missing in the store is archived again, from \"%s\" on",
+                                   "forge_backup: %llu files missing in the store are archived again, from \"%s\" on",
+                                   marked, static_cast<unsigned long long>(marked), look.on_disk.front().c_str())));
+        });
+        look_wanted_ = true;  // at whether it came to something
+        look_retry_.fail();
+    }
+    report_lost(look.holes);
+    const bool settled = look.on_disk.empty() && look.waiting == 0;
+    if (settled && look.state == ArchiveLook::State::kBackup) settle_gaps(look.first_file, look.holes);
+}
+
+void Scheduler::report_lost(const std::vector<Gap>& holes) {
+    for (const Gap& hole : holes) {
+        if (is_known_gap(hole)) continue;
+        const Status recorded = record_gap(hole);
+        call_server([&] {
+            ereport(WARNING,
+                    (errmsg("forge_backup: WAL from \"%s\" to \"%s\" is lost: neither the store nor pg_wal has it",
+                            hole.first.c_str(), hole.last.c_str()),
+                     recorded.ok() ? 0 : errdetail("%s", recorded.message().c_str()),
+                     errhint("Recovery through it is not possible; a base backup is made now.")));
+        });
     }
 }
 
-// Off and wrong configurations are looked at again as well: an env directory may appear without a reload.
-void Scheduler::check_prefix() {
-    const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
-    if ((!check_wanted_ && !again) || !check_retry_.passed()) return;
-    auto found = ask_prefix();
-    if (found.status().is(Kind::kCancelled)) return;
-    check_problem_ = found.status();
-    if (!found.ok() || store_ != StoreState::kOn) {
-        check_retry_.fail();
-        return;
+void Scheduler::measure_backlog() {
+    if (SteadyClock::now() < next_measurement_) return;
+    next_measurement_ = deadline_in(kBacklogPause);
+    const Backlog backlog = count_backlog();
+    note_backlog(backlog);
+    const auto state = copy_state();
+    const auto left = seconds_to_full_disk(*state, backlog);
+    const bool fills = left && *left < kDiskFullSoon;
+    if (fills && !disk_fills_) {
+        call_server([&] {
+            ereport(WARNING,
+                    (errmsg("forge_backup: WAL that waits for the store fills the disk in about %d minutes",
+                            static_cast<int>(*left / SECS_PER_MINUTE)),
+                     errdetail("%llu files wait.", static_cast<unsigned long long>(backlog.files)),
+                     errhint("Look at forge_backup.archive_status; forge_backup.backlog_limit can give up WAL before "
+                             "the disk is full.")));
+        });
     }
-    check_wanted_ = false;
-    check_retry_.reset();
-    backups_ = *found;
-    if (backups_ == Backups::kNone && wanted_ == BackupReason::kNone) wanted_ = BackupReason::kFirst;
+    disk_fills_ = fills;
 }
 
 void Scheduler::follow_schedule() {
@@ -324,11 +445,12 @@ void Scheduler::wake_archiver() {
 }
 
 void Scheduler::report(const Status& status) {
+    // A store that is gone words its failures differently each time, and once is enough.
     const std::string message = status.message();
-    if (message == reported_) return;
-    const bool recovered = status.ok();
-    reported_ = message;
-    if (recovered) return;
+    const std::string state = status.retryable() ? std::string(kind_name(status.kind())) : message;
+    if (state == reported_) return;
+    reported_ = state;
+    if (status.ok()) return;
     call_server([&] {
         ereport(WARNING, (errmsg("forge_backup: %s", message.c_str()),
                           status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
@@ -337,7 +459,7 @@ void Scheduler::report(const Status& status) {
 
 Status Scheduler::current_problem() const {
     if (!schedule_problem_.ok()) return schedule_problem_;
-    if (!check_problem_.ok()) return check_problem_;
+    if (!look_problem_.ok()) return look_problem_;
     if (store_ == StoreState::kOn && !XLogArchivingActive())
         return Status(Kind::kInvalid, "WAL is not archived, so no base backups are made",
                       "Set archive_mode to \"on\" and restart the server.");
@@ -362,7 +484,9 @@ milliseconds Scheduler::pause() const {
     Deadline next = now + kIdlePause;
     if (in_recovery_) next = std::min(next, now + kStandbyPause);
     const auto consider = [&](Deadline at) { next = std::min(next, std::max(at, now)); };
-    if (check_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError) consider(check_retry_.at());
+    if (look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError) consider(look_retry_.at());
+    if (runner_ == nullptr) consider(std::max(next_look_, look_retry_.at()));
+    consider(next_measurement_);
     if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
     // To the next full minute, for the schedule; a little late rather than a little early.
     const auto into_minute = std::chrono::system_clock::now().time_since_epoch() % std::chrono::minutes(1);
@@ -380,9 +504,10 @@ milliseconds Scheduler::tick() {
     notice_store();
     notice_runner();
     follow_schedule();
-    check_prefix();
+    look_at_store();
     start_backup();
     wake_archiver();
+    measure_backlog();
     publish();
     return look_again_ ? milliseconds(0) : pause();
 }
@@ -421,6 +546,7 @@ void prepare_worker() {
         const Failure failure = run_caught([&] {
             if (scheduler == nullptr) {
                 forget_launch();
+                load_gaps();
                 scheduler = new Scheduler();
             }
             call_server([] { CHECK_FOR_INTERRUPTS(); });

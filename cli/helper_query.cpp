@@ -6,6 +6,7 @@
 #include "cli/list_rows.h"
 #include "cli/plan_rows.h"
 #include "core/base/text.h"
+#include "core/restore/continuity.h"
 #include "core/restore/verify.h"
 #include "core/retention/execute.h"
 #include "core/retention/mark_chain.h"
@@ -23,8 +24,8 @@ constexpr std::chrono::minutes kLongest{10};
 
 class QueryRole {
 public:
-    QueryRole(Channel& channel, Logger& logger, const Hello&)
-        : channel_(channel), logger_(logger), config_(channel, logger), jobs_(logger) {}
+    QueryRole(Channel& channel, Logger& logger, const Hello& hello)
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger) {}
 
     void run() {
         while (true) {
@@ -44,7 +45,7 @@ private:
             config_.configure(frame);
         } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan ||
                    frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
-                   frame.type == FrameType::kDeleteBackup) {
+                   frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
@@ -66,6 +67,7 @@ private:
             case FrameType::kPlan: return plan(frame, repository, inputs);
             case FrameType::kVerify: return verify(frame, repository);
             case FrameType::kMarkBackup: return mark(frame, repository);
+            case FrameType::kContinuity: return continuity(frame, repository);
             default: return delete_backup(frame, repository);
         }
     }
@@ -142,7 +144,41 @@ private:
         return {};
     }
 
-    void finish(const Status& result) { channel_.send(result.ok() ? Frame(FrameType::kDone) : failed_frame(result)); }
+    Status continuity(const Frame& frame, repository::Repository& repository) {
+        const restore::ServerPlace place{.data_directory = hello_.data_directory,
+                                         .system_identifier = hello_.system_identifier,
+                                         .segment_size = hello_.segment_size,
+                                         .timeline = static_cast<Timeline>(frame.number(Tag::kTimeline)),
+                                         .position = frame.number(Tag::kFinishLsn)};
+        FORGE_ASSIGN(const restore::Continuity found,
+                     restore::check_continuity(repository, place, frame.number(Tag::kFull) != 0, context(), logger_));
+        for (const restore::Hole& hole : found.holes)
+            send_row({"hole", hole.first, hole.last, std::to_string(hole.segments)});
+        for (const std::string& name : found.on_disk) send_row({"on disk", name});
+        done_.add(Tag::kState, state_name(found.state)).add(Tag::kMessage, found.problem);
+        done_.add_number(Tag::kCounter, found.waiting);
+        if (found.backup) {
+            const auto micros = [](Instant at) { return static_cast<std::uint64_t>(at.micros()); };
+            done_.add(Tag::kName, found.backup->name).add(Tag::kWal, found.backup->start_segment);
+            done_.add_number(Tag::kStartTime, micros(found.backup->sentinel.start_time));
+            done_.add_number(Tag::kFinishTime, micros(found.backup->sentinel.finish_time));
+        }
+        return {};
+    }
+
+    static std::string_view state_name(restore::Continuity::State state) {
+        switch (state) {
+            case restore::Continuity::State::kNoBackups: return "none";
+            case restore::Continuity::State::kForeign: return "foreign";
+            case restore::Continuity::State::kDamaged: return "damaged";
+            case restore::Continuity::State::kBackup: return "backup";
+        }
+        return "none";
+    }
+
+    void finish(const Status& result) {
+        channel_.send(result.ok() ? std::exchange(done_, Frame(FrameType::kDone)) : failed_frame(result));
+    }
 
     void send_row(const Row& row) {
         Frame frame(FrameType::kRow);
@@ -166,7 +202,9 @@ private:
 
     Channel& channel_;
     Logger& logger_;
+    const Hello& hello_;
     Configuration config_;
+    Frame done_{FrameType::kDone};  // what the end of the running answer says
     CancelToken cancel_;
     JobThread jobs_;  // last: its jobs use the rest
 };

@@ -34,6 +34,7 @@ extern "C" {
 #include "access/xlogarchive.h"
 #include "access/xlogrecovery.h"
 #include "commands/progress.h"
+#include "common/file_perm.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"

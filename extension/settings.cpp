@@ -71,6 +71,10 @@ void define_schedule_settings() {
                 "The newest backup, or the full backup that it goes back to. Empty means: WALG_DELTA_ORIGIN, else "
                 "LATEST.",
                 &settings.delta_origin, "");
+    define_number("forge_backup.check_interval",
+                  "Time between two looks at whether the storage has all that is needed.",
+                  "What is missing and still in pg_wal is archived again; for what is lost a base backup is made.",
+                  &settings.check_interval, 5 * 60 * 1000, {1000, 24 * 3600 * 1000}, GUC_UNIT_MS);
     define_text("forge_backup.clone_policy", "What to do in a prefix that belongs to another cluster: warn, off or on.",
                 nullptr, &settings.clone_policy, "warn");
 }

@@ -31,6 +31,7 @@ struct SettingValues {
     int network_rate_limit;  // bytes a second
     int memory_limit;        // kilobytes
     int backlog_limit;       // megabytes
+    int check_interval;      // milliseconds
     char* helper_path;
 };
 extern SettingValues settings;

@@ -125,6 +125,11 @@ std::string_view reason_name(BackupReason reason) {
         case BackupReason::kRequest: return "request";
         case BackupReason::kSchedule: return "schedule";
         case BackupReason::kFirst: return "first";
+        case BackupReason::kDeleted: return "deleted";
+        case BackupReason::kLineage: return "lineage";
+        case BackupReason::kDamaged: return "damaged";
+        case BackupReason::kGap: return "gap";
+        case BackupReason::kMissed: return "missed";
     }
     return "none";
 }

@@ -58,13 +58,23 @@ struct StoreInfo {
     SettingRow settings[kMaxSettingRows];
 };
 
+// Failures of one class (kind_name()) since the server started.
+struct ErrorRow {
+    std::uint64_t count;
+    Text<48> wal;  // of the last one
+    TimestampTz at;
+    Message message;
+    Message hint;
+};
+inline constexpr std::size_t kErrorClasses = static_cast<std::size_t>(Kind::kInternal) + 1;
+
 struct ArchiverInfo {
     int pid;         // 0 = no archiver with our module runs
     int helper_pid;  // 0 = none
     std::uint64_t epoch;
     std::uint64_t archived_count;
     std::uint64_t failed_count;
-    std::uint64_t dropped_count;  // accepted while the storage is off
+    std::uint64_t dropped_count;  // accepted while the storage is off, or above backlog_limit
     std::uint64_t helper_starts;
     Text<48> last_archived;
     TimestampTz last_archived_at;
@@ -74,6 +84,32 @@ struct ArchiverInfo {
     Text<16> breaker;
     std::uint64_t breaker_failures;
     TimestampTz breaker_next_try;
+    ErrorRow errors[kErrorClasses];  // by Kind
+};
+
+// Measurements of the backlog, the newest of them in a ring.
+struct BacklogSample {
+    TimestampTz at;
+    std::uint64_t bytes;
+};
+inline constexpr std::uint64_t kBacklogSamples = 20;
+struct BacklogInfo {
+    std::uint64_t count;  // so far
+    BacklogSample samples[kBacklogSamples];
+};
+
+enum class GapState : std::uint8_t { kOpen, kBridged, kHealed };
+struct GapRow {
+    Text<48> first, last;  // file names
+    std::uint64_t files;
+    Text<32> reason;
+    TimestampTz since, at;  // when it began and when it grew last
+    GapState state;
+};
+inline constexpr std::uint64_t kMaxGaps = 64;
+struct GapsInfo {
+    std::uint64_t count;  // so far
+    GapRow rows[kMaxGaps];
 };
 
 enum class RequestState : std::uint8_t { kFree, kQueued, kRunning, kDone, kFailed };
@@ -90,7 +126,17 @@ struct Request {
 };
 inline constexpr int kMaxRequests = 16;
 
-enum class BackupReason : std::uint8_t { kNone, kRequest, kSchedule, kFirst };
+enum class BackupReason : std::uint8_t {
+    kNone,
+    kRequest,
+    kSchedule,
+    kFirst,
+    kDeleted,
+    kLineage,
+    kDamaged,
+    kGap,
+    kMissed
+};
 enum class BackupPhase : std::uint8_t {
     kIdle,
     kLaunched,
@@ -127,10 +173,16 @@ struct SchedulerInfo {
     TimestampTz next_run;
     Problem problem;   // wrong schedule or time zone, helper that does not start
     Text<32> backups;  // "unknown", "none", "some"
+    // The newest backup that leads to now, as the last look into the storage found it.
+    Text<128> newest;
+    TimestampTz newest_finished_at;
+    TimestampTz looked_at;
+    std::uint64_t holes;   // files of WAL missing since then, for good
+    std::uint64_t healed;  // files that were archived again from pg_wal, so far
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 2;
+    static constexpr std::uint32_t kVersion = 3;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -139,6 +191,8 @@ struct SharedState {
     Request requests[kMaxRequests];
     StoreInfo store;
     ArchiverInfo archiver;
+    BacklogInfo backlog;
+    GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;
 };

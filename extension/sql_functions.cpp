@@ -3,7 +3,9 @@
 // Questions about the store go to a short-lived helper with a deadline, never over the network from the backend itself;
 // everything else comes from shared memory.
 #include "bgworker/job.h"
+#include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/gaps.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
@@ -282,10 +284,46 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
                         "is forge_backup"));
     rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
     if (archiver.dropped_count > 0)
-        rows.add("dropped_wal", number(archiver.dropped_count), "accepted while the storage was off");
+        rows.add("dropped_wal", number(archiver.dropped_count),
+                 "files accepted while the storage was off, or above backlog_limit");
     rows.add_problem("archive_problem", archiver.problem);
     if (!archiver.breaker.empty())
         rows.add("store_breaker", std::string(archiver.breaker.view()), time_or_null(archiver.breaker_next_try));
+}
+
+Cell whole_number(std::optional<double> value) {
+    if (!value) return std::nullopt;
+    return std::to_string(static_cast<std::int64_t>(*value));
+}
+
+Cell seconds_text(std::optional<double> value) {
+    constexpr double kLongest = 3650.0 * SECS_PER_DAY;  // and then it does not matter
+    if (!value || *value > kLongest) return std::nullopt;
+    return std::to_string(static_cast<std::int64_t>(*value)) + " seconds";
+}
+
+std::string megabytes(double bytes) {
+    std::array<char, 32> text{};
+    constexpr double kMegabyte = 1 << 20;
+    pg_snprintf(text.data(), text.size(), "%.1f MB", bytes / kMegabyte);
+    return text.data();
+}
+
+void add_backlog_row(StatusRows& rows, const SharedState& state) {
+    const Backlog backlog = count_backlog();
+    std::string detail;
+    if (const auto growth = backlog_growth(state, backlog); growth && *growth > 0)
+        detail = "growing by " + megabytes(*growth) + " a second";
+    else if (growth && *growth < 0)
+        detail = "shrinking by " + megabytes(-*growth) + " a second";
+    if (const auto left = seconds_text(seconds_to_full_disk(state, backlog)))
+        detail += ", the disk is full in " + *left;
+    rows.add("backlog", number(backlog.files) + " files, " + megabytes(static_cast<double>(backlog.bytes)),
+             text_or_null(detail));
+    if (const auto free = wal_disk_free()) rows.add("disk_free", megabytes(static_cast<double>(*free)));
+    std::uint64_t open = 0;
+    for (const GapRow& row : state.gaps.rows) open += row.files > 0 && row.state == GapState::kOpen ? 1U : 0U;
+    rows.add("gaps", number(open), open > 0 ? Cell("WAL is missing for good; see forge_backup.gaps") : Cell());
 }
 
 void add_backup_rows(StatusRows& rows, const SharedState& state) {
@@ -296,7 +334,12 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
     rows.add_problem("scheduler_problem", scheduler.problem);
     rows.add("schedule", text_or_null(settings.schedule), text_or_null(settings.schedule_timezone));
     rows.add("next_backup", time_or_null(scheduler.next_run));
-    rows.add("backups_in_storage", std::string(scheduler.backups.view()));
+    rows.add("backups_in_storage", std::string(scheduler.backups.view()), time_or_null(scheduler.looked_at));
+    rows.add("newest_backup", text_or_null(scheduler.newest.view()), time_or_null(scheduler.newest_finished_at));
+    if (scheduler.holes > 0)
+        rows.add("missing_wal", number(scheduler.holes),
+                 "files lost since the newest backup; the next one bridges them");
+    if (scheduler.healed > 0) rows.add("healed_wal", number(scheduler.healed), "files archived again from pg_wal");
     rows.add("backup", std::string(phase_name(backup.phase)),
              backup.phase == BackupPhase::kIdle ? Cell() : Cell("reason: " + std::string(reason_name(backup.reason))));
     rows.add("last_backup", text_or_null(backup.last_name.view()), time_or_null(backup.last_finished_at));
@@ -324,6 +367,7 @@ void write_status(FunctionCallInfo fcinfo) {
     rows.add("storage", text_or_null(state->store.storage.view()));
     rows.add_problem("configuration_problem", state->store.problem);
     add_archiver_rows(rows, *state);
+    add_backlog_row(rows, *state);
     add_backup_rows(rows, *state);
     for (int i = 0; i < state->store.setting_count; ++i) {
         const SettingRow& setting = state->store.settings[i];
@@ -332,39 +376,19 @@ void write_status(FunctionCallInfo fcinfo) {
     }
 }
 
-struct Backlog {
-    std::uint64_t files = 0;
-    std::uint64_t bytes = 0;
-};
-
-// What waits for the archiver. Status files are created and removed under our eyes; the count is a moment's.
-Backlog count_backlog() {
-    Backlog backlog;
-    Backlog* const counted = &backlog;
-    call_server([counted] {
-        DIR* const directory = AllocateDir(XLOGDIR "/archive_status");
-        while (const dirent* const entry = ReadDirExtended(directory, XLOGDIR "/archive_status", LOG)) {
-            const std::string_view name = entry->d_name;
-            if (!name.ends_with(".ready")) continue;
-            ++counted->files;
-            const bool segment = name.size() == XLOG_FNAME_LEN + std::strlen(".ready");
-            if (segment) counted->bytes += static_cast<std::uint64_t>(wal_segment_size);
-        }
-        if (directory != nullptr) FreeDir(directory);
-    });
-    return backlog;
-}
-
 void write_archive_status(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     const auto state = copy_state();
     const Backlog backlog = count_backlog();
+    const auto free = wal_disk_free();
+    const Cell disk_free = free ? Cell(number(*free)) : Cell();
     if (state == nullptr) {
-        Row row(20);
+        Row row(23);
         row[0] = "unknown";
         row[17] = number(backlog.files);
         row[18] = number(backlog.bytes);
-        row[19] = "not preloaded";
+        row[20] = disk_free;
+        row[22] = "not preloaded";
         sink.add(std::move(row));
         return;
     }
@@ -390,7 +414,35 @@ void write_archive_status(FunctionCallInfo fcinfo) {
               time_or_null(archiver.breaker_next_try),
               number(backlog.files),
               number(backlog.bytes),
+              whole_number(backlog_growth(*state, backlog)),
+              disk_free,
+              seconds_text(seconds_to_full_disk(*state, backlog)),
               std::nullopt});
+}
+
+void write_archive_errors(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    if (state == nullptr) return;
+    for (std::size_t kind = 0; kind < kErrorClasses; ++kind) {
+        const ErrorRow& row = state->archiver.errors[kind];
+        if (row.count == 0) continue;
+        sink.add({std::string(kind_name(static_cast<Kind>(kind))), number(row.count), text_or_null(row.wal.view()),
+                  time_or_null(row.at), text_or_null(row.message.view()), text_or_null(row.hint.view())});
+    }
+}
+
+void write_gaps(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    if (state == nullptr) return;
+    const GapsInfo& gaps = state->gaps;
+    for (std::uint64_t i = gaps.count - std::min<std::uint64_t>(gaps.count, kMaxGaps); i < gaps.count; ++i) {
+        const GapRow& row = gaps.rows[i % kMaxGaps];
+        sink.add({text_or_null(row.first.view()), text_or_null(row.last.view()), number(row.files),
+                  std::string(row.reason.view()), time_or_null(row.since), time_or_null(row.at),
+                  std::string(gap_state_name(row.state))});
+    }
 }
 
 void write_progress(FunctionCallInfo fcinfo) {
@@ -442,6 +494,8 @@ PG_FUNCTION_INFO_V1(forge_delete_backup);
 PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
+PG_FUNCTION_INFO_V1(forge_archive_errors);
+PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
 
 PGDLLEXPORT Datum forge_backup_list(PG_FUNCTION_ARGS) {
@@ -483,6 +537,14 @@ PGDLLEXPORT Datum forge_status(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_archive_status(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_archive_status);
+}
+
+PGDLLEXPORT Datum forge_archive_errors(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_archive_errors);
+}
+
+PGDLLEXPORT Datum forge_gaps(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_gaps);
 }
 
 PGDLLEXPORT Datum forge_progress(PG_FUNCTION_ARGS) {

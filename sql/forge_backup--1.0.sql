@@ -129,12 +129,42 @@ CREATE FUNCTION get_archive_status(
     OUT next_try timestamptz,
     OUT backlog_files bigint,
     OUT backlog_bytes bigint,
+    OUT backlog_growth bigint,
+    OUT disk_free bigint,
+    OUT disk_full_in interval,
     OUT remark text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'forge_archive_status'
 LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_archive_status() IS
     'the row of the view archive_status';
+
+CREATE FUNCTION get_archive_errors(
+    OUT class text,
+    OUT failed_count bigint,
+    OUT last_failed_wal text,
+    OUT last_failed_time timestamptz,
+    OUT message text,
+    OUT hint text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_archive_errors'
+LANGUAGE C VOLATILE ROWS 5 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_archive_errors() IS
+    'the rows of the view archive_errors';
+
+CREATE FUNCTION get_gaps(
+    OUT first_wal text,
+    OUT last_wal text,
+    OUT files bigint,
+    OUT reason text,
+    OUT since timestamptz,
+    OUT until timestamptz,
+    OUT state text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_gaps'
+LANGUAGE C VOLATILE ROWS 10 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_gaps() IS
+    'the rows of the view gaps';
 
 CREATE FUNCTION get_progress(
     OUT name text,
@@ -160,10 +190,24 @@ CREATE VIEW backups AS
 COMMENT ON VIEW backups IS
     'base backups in the storage, oldest first';
 
+CREATE VIEW archive_errors AS
+    SELECT * FROM @extschema@.get_archive_errors();
+COMMENT ON VIEW archive_errors IS
+    'failed attempts to archive WAL since the server started, one row a class, with the last of each; from memory';
+
 CREATE VIEW archive_status AS
-    SELECT * FROM @extschema@.get_archive_status();
+    SELECT s.*,
+           (SELECT jsonb_object_agg(e.class, jsonb_build_object('count', e.failed_count, 'wal', e.last_failed_wal,
+                                                                'time', e.last_failed_time, 'message', e.message))
+              FROM @extschema@.get_archive_errors() e) AS errors
+      FROM @extschema@.get_archive_status() s;
 COMMENT ON VIEW archive_status IS
     'state of WAL archiving, one row, from memory';
+
+CREATE VIEW gaps AS
+    SELECT * FROM @extschema@.get_gaps();
+COMMENT ON VIEW gaps IS
+    'WAL that will never be in the storage, oldest first; no recovery leads through an open gap';
 
 CREATE VIEW progress AS
     SELECT * FROM @extschema@.get_progress();
@@ -179,8 +223,10 @@ REVOKE ALL ON FUNCTION delete_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
-REVOKE ALL ON backups, archive_status, progress FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, gaps, progress FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -188,5 +234,7 @@ GRANT EXECUTE ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) 
 GRANT EXECUTE ON FUNCTION "check"() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
-GRANT SELECT ON backups, archive_status, progress TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, gaps, progress TO pg_monitor;

@@ -26,9 +26,9 @@ T read_le(std::string_view at) {
 
 bool is_known(std::uint8_t type) {
     return (type >= static_cast<std::uint8_t>(FrameType::kHello) &&
-            type <= static_cast<std::uint8_t>(FrameType::kDeleteBackup)) ||
+            type <= static_cast<std::uint8_t>(FrameType::kLastToHelper)) ||
            (type >= static_cast<std::uint8_t>(FrameType::kWelcome) &&
-            type <= static_cast<std::uint8_t>(FrameType::kStoreState));
+            type <= static_cast<std::uint8_t>(FrameType::kLastToServer));
 }
 
 // False when the fields do not fill the body exactly.

@@ -40,6 +40,10 @@
 // kVerify       kName (or "LATEST") -> kRow object, level, size, detail while it goes on, then kDone
 // kMarkBackup   kName, kPermanent -> kRow backup, permanent for each that was something else before, then kDone
 // kDeleteBackup kName, kForce -> kRow backup, objects, bytes for each that was deleted, then kDone
+// kContinuity   kTimeline, kFinishLsn (0: only look for a backup), kFull (1: read what the backup consists of)
+//               -> kRow "hole", first, last, count; "on disk", name, for each; then kDone kState "none" | "foreign" |
+//               "damaged" | "backup", kMessage, kName, kStartTime and kFinishTime (microseconds since 1970), kWal (its
+//               first segment), kCounter (segments that wait for the archiver)
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
@@ -70,6 +74,8 @@ enum class FrameType : std::uint8_t {
     kVerify = 12,        // name -> rows
     kMarkBackup = 13,    // name, permanent -> rows
     kDeleteBackup = 14,  // name, force -> rows
+    kContinuity = 15,    // timeline, finish_lsn, full -> rows
+    kLastToHelper = kContinuity,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
@@ -82,6 +88,7 @@ enum class FrameType : std::uint8_t {
     kRow = 71,         // value (repeated), null flags
     kLog = 72,         // level, message
     kStoreState = 73,  // breaker state, failures, next try, last error
+    kLastToServer = kStoreState,
 };
 
 enum class Tag : std::uint16_t {
@@ -142,6 +149,8 @@ enum class Tag : std::uint16_t {
     kSkippedFiles,
     kIncrementedFiles,
     kForce,
+    kFinishTime,
+    kWal,
 };
 
 struct Frame {

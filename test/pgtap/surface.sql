@@ -13,13 +13,13 @@ CREATE EXTENSION IF NOT EXISTS forge_backup;
 CREATE ROLE tap_forge_reader IN ROLE pg_monitor;
 CREATE ROLE tap_forge_nobody;
 
-SELECT plan(73);
+SELECT no_plan();
 
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_status', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']);
-SELECT views_are('forge_backup', ARRAY['backups', 'archive_status', 'progress']);
+    'get_archive_errors', 'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']);
+SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
@@ -42,8 +42,8 @@ SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record'
 
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
-FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_status',
-    'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']) AS name;
+FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
+    'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -52,7 +52,10 @@ SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_seg
 SELECT columns_are('forge_backup', 'archive_status', ARRAY['state', 'storage', 'archiver_pid', 'helper_pid', 'epoch',
     'archived_count', 'last_archived_wal', 'last_archived_time', 'failed_count', 'last_failed_wal', 'last_failed_time',
     'dropped_count', 'problem_kind', 'problem', 'hint', 'breaker', 'next_try', 'backlog_files', 'backlog_bytes',
-    'remark']);
+    'backlog_growth', 'disk_free', 'disk_full_in', 'remark', 'errors']);
+SELECT columns_are('forge_backup', 'archive_errors', ARRAY['class', 'failed_count', 'last_failed_wal', 'last_failed_time',
+    'message', 'hint']);
+SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
 SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
     'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'remaining']);
 SELECT col_type_is('forge_backup', 'backups', 'name', 'text', 'backups.name is text');
@@ -66,6 +69,8 @@ SELECT function_privs_are('forge_backup', 'backup_list', ARRAY[]::text[], 'pg_mo
 SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'check', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_gaps', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_progress', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'pg_monitor', ARRAY['EXECUTE']);
@@ -82,9 +87,9 @@ ORDER BY p.proname;
 SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
 SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
-FROM unnest(ARRAY['backups', 'archive_status', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']) AS view;
 SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
-FROM unnest(ARRAY['backups', 'archive_status', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']) AS view;
 
 -- As those roles. (K3)
 SET ROLE tap_forge_nobody;

@@ -1,0 +1,62 @@
+#include "extension/backlog.h"
+
+#include <dirent.h>
+#include <sys/statvfs.h>
+
+namespace forge::server {
+
+namespace {
+
+// Two measurements closer than this say little: segments are large.
+constexpr std::int64_t kShortestSpan = 10 * USECS_PER_SEC;
+
+}  // namespace
+
+Backlog count_backlog() {
+    Backlog backlog;
+    DIR* const directory = opendir(XLOGDIR "/archive_status");
+    if (directory == nullptr) return backlog;
+    while (const dirent* const entry = readdir(directory)) {
+        constexpr std::string_view kReady = ".ready";
+        const std::string_view name = entry->d_name;
+        if (!name.ends_with(kReady)) continue;
+        ++backlog.files;
+        const bool segment = name.size() == XLOG_FNAME_LEN + kReady.size();
+        if (segment) backlog.bytes += static_cast<std::uint64_t>(wal_segment_size);
+    }
+    closedir(directory);
+    return backlog;
+}
+
+std::optional<std::uint64_t> wal_disk_free() {
+    struct statvfs disk {};
+    if (statvfs(XLOGDIR, &disk) != 0) return std::nullopt;
+    return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+}
+
+void note_backlog(const Backlog& backlog) {
+    update_state([&](SharedState& state) {
+        BacklogInfo& info = state.backlog;
+        info.samples[info.count % kBacklogSamples] = {GetCurrentTimestamp(), backlog.bytes};
+        ++info.count;
+    });
+}
+
+std::optional<double> backlog_growth(const SharedState& state, const Backlog& now) {
+    const BacklogInfo& info = state.backlog;
+    if (info.count == 0) return std::nullopt;
+    const BacklogSample& oldest = info.samples[info.count < kBacklogSamples ? 0 : info.count % kBacklogSamples];
+    const std::int64_t span = GetCurrentTimestamp() - oldest.at;
+    if (span < kShortestSpan) return std::nullopt;
+    return (static_cast<double>(now.bytes) - static_cast<double>(oldest.bytes)) * USECS_PER_SEC /
+           static_cast<double>(span);
+}
+
+std::optional<double> seconds_to_full_disk(const SharedState& state, const Backlog& now) {
+    const auto growth = backlog_growth(state, now);
+    const auto free = wal_disk_free();
+    if (!growth || *growth <= 0 || !free) return std::nullopt;
+    return static_cast<double>(*free) / *growth;
+}
+
+}  // namespace forge::server
