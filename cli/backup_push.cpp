@@ -79,11 +79,7 @@ private:
         return make_backup(connection);
     }
 
-    // The server's own time limits must not end the session in the middle.
     Status prepare(ServerConnection& connection) {
-        for (const char* name :
-             {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"})
-            FORGE_TRY(connection.query(std::string("SET ") + name + " = 0").status());
         FORGE_TRY(connection.query("SET synchronous_commit = off").status());
         FORGE_ASSIGN(const std::string directory, connection.value("SHOW data_directory"));
         if (!arguments_.data_directory.empty() && real_path(arguments_.data_directory) != real_path(directory))

@@ -74,6 +74,21 @@ struct ServerConnection::Session {
     }
 };
 
+namespace {
+
+// The server's own time limits must not end the session in the middle. Said at its start: a limit of a role can be too
+// short for a statement that lifts it.
+std::string session_options() {
+    const char* const wanted = std::getenv("PGOPTIONS");
+    std::string options = wanted != nullptr ? wanted : "";
+    for (const char* name :
+         {"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"})
+        options += std::string(" -c ") + name + "=0";
+    return options;
+}
+
+}  // namespace
+
 ServerConnection::ServerConnection(std::unique_ptr<Session> session) : session_(std::move(session)) {}
 ServerConnection::ServerConnection(ServerConnection&&) noexcept = default;
 ServerConnection& ServerConnection::operator=(ServerConnection&&) noexcept = default;
@@ -85,9 +100,14 @@ Result<ServerConnection> ServerConnection::open() {
         return Status(Kind::kUnavailable, "the PostgreSQL client library \"libpq.so.5\" cannot be loaded",
                       "Install the package \"libpq5\".");
     const bool names_database = std::getenv("PGDATABASE") != nullptr;
-    const std::array<const char*, 5> names{"fallback_application_name", "client_encoding", "connect_timeout",
-                                           names_database ? nullptr : "dbname", nullptr};
-    const std::array<const char*, 5> values{"forge-backup", "UTF8", "10", "postgres", nullptr};
+    const std::string options = session_options();
+    const std::array<const char*, 6> names{"fallback_application_name",
+                                           "client_encoding",
+                                           "connect_timeout",
+                                           "options",
+                                           names_database ? nullptr : "dbname",
+                                           nullptr};
+    const std::array<const char*, 6> values{"forge-backup", "UTF8", "10", options.c_str(), "postgres", nullptr};
     session->connection = session->library.connect(names.data(), values.data(), 0);
     if (session->connection == nullptr || session->library.status(session->connection) != kConnectionOk) {
         const std::string why = session->connection == nullptr
