@@ -22,9 +22,23 @@ void register_scheduler() {
     RegisterBackgroundWorker(&worker);
 }
 
+// A server that was not restarted after an upgrade may come across another file of this library than the one it has
+// loaded. Two of them in one process would define the settings twice, over one piece of shared memory.
+void refuse_second_copy() {
+    void** const loaded = find_rendezvous_variable("forge_backup library");
+    if (*loaded != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("forge_backup: another copy of the library, version %s, is in use by this server",
+                               static_cast<const char*>(*loaded)),
+                        errhint("Restart the server after an upgrade; keep one copy of the library only.")));
+    static char version[] = FORGE_VERSION;
+    *loaded = version;
+}
+
 }  // namespace
 
 extern "C" void _PG_init(void) {
+    refuse_second_copy();
     forge::server::define_settings();
     if (!process_shared_preload_libraries_in_progress) return;
     forge::server::request_shared_state();

@@ -164,7 +164,7 @@ sub forge_node
 	return $node;
 }
 
-# A streaming standby of a node, with the same settings.
+# A streaming standby of a node, with the same settings. conf => TEXT: more settings; wait => 0: not until it has caught up.
 sub forge_standby
 {
 	my ($primary, $name, %option) = @_;
@@ -174,7 +174,7 @@ sub forge_standby
 	$standby->{forge} = { %{ $primary->{forge} } };
 	$standby->append_conf('postgresql.conf', $option{conf}) if defined $option{conf};
 	$standby->start;
-	$primary->wait_for_catchup($standby);
+	$primary->wait_for_catchup($standby) if $option{wait} // 1;
 	return $standby;
 }
 
