@@ -6,6 +6,7 @@
 // On a standby it serves requests only; what is scheduled, and the WAL, belong to the primary.
 #include "bgworker/archive_look.h"
 #include "bgworker/job.h"
+#include "bgworker/retention.h"
 #include "extension/backlog.h"
 #include "extension/settings.h"
 
@@ -23,6 +24,13 @@ constexpr seconds kStandbyPause{5};
 constexpr seconds kIdlePause{60};
 constexpr seconds kFirstRetry{60};
 constexpr seconds kLongestRetry{1800};
+// Retention follows each base backup, and comes once a day besides; not at once after a start, which may be one of
+// many.
+constexpr seconds kFirstRetention{600};
+constexpr std::chrono::hours kRetentionInterval{24};
+constexpr seconds kFirstRetentionRetry{300};
+constexpr seconds kLongestRetentionRetry{3600};
+constexpr milliseconds kRetentionPause{200};
 constexpr seconds kFirstCheckRetry{5};
 constexpr seconds kLongestCheckRetry{60};
 // Reading the manifest of the newest backup as well, besides listing.
@@ -144,6 +152,8 @@ private:
     void measure_backlog();
     void follow_schedule();
     void start_backup();
+    void follow_retention();
+    bool may_retain() const;
     void launch(BackupReason reason, std::uint64_t request);
     void wake_archiver();
     Status current_problem() const;
@@ -173,6 +183,10 @@ private:
 
     BackupReason wanted_ = BackupReason::kNone;  // a backup nobody asked for by hand
     Backoff backup_retry_{kFirstRetry, kLongestRetry};
+
+    RetentionRun retention_;
+    Deadline retention_at_ = deadline_in(kFirstRetention);
+    Backoff retention_retry_{kFirstRetentionRetry, kLongestRetentionRetry};
 
     BackgroundWorkerHandle* runner_ = nullptr;
     std::uint64_t finished_before_ = 0;  // finished_count at the launch
@@ -239,6 +253,7 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
         switched_on_ = false;
         look_wanted_ = true;  // at what it bridges
         backup_retry_.reset();
+        retention_at_ = Deadline{};
         return;
     }
     if (launched_in_recovery_ && !RecoveryInProgress()) {
@@ -413,6 +428,30 @@ void Scheduler::start_backup() {
         launch(wanted_, 0);
 }
 
+bool Scheduler::may_retain() const {
+    if (in_recovery_ || store_ != StoreState::kOn || settings.retain == 0) return false;
+    bool idle = true;
+    update_state([&](SharedState& state) { idle = state.backup.phase == BackupPhase::kIdle; });
+    return idle && runner_ == nullptr && next_request() == 0 && !may_start_by_itself();
+}
+
+// Gives way to a base backup, and takes up again after it.
+void Scheduler::follow_retention() {
+    if (!retention_.running()) {
+        if (SteadyClock::now() < retention_at_ || !retention_retry_.passed() || !may_retain()) return;
+        retention_.start([this] { return interrupted(); });
+        look_again_ = true;
+    } else if (!may_retain()) {
+        return retention_.stop();
+    }
+    const auto end = retention_.look();
+    if (!end || end->is(Kind::kCancelled)) return;
+    retention_at_ = deadline_in(kRetentionInterval);
+    if (end->ok()) return retention_retry_.reset();
+    retention_retry_.fail();
+    retention_at_ = retention_retry_.at();
+}
+
 void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     // A runner of an earlier scheduler may still be at work; its end is noticed by the next look.
     if (!launch_job(reason, request)) return;
@@ -487,6 +526,8 @@ milliseconds Scheduler::pause() const {
     if (look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError) consider(look_retry_.at());
     if (runner_ == nullptr) consider(std::max(next_look_, look_retry_.at()));
     consider(next_measurement_);
+    if (retention_.running()) consider(now + kRetentionPause);
+    if (!in_recovery_ && retention_at_ > now) consider(retention_at_);
     if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
     // To the next full minute, for the schedule; a little late rather than a little early.
     const auto into_minute = std::chrono::system_clock::now().time_since_epoch() % std::chrono::minutes(1);
@@ -505,6 +546,7 @@ milliseconds Scheduler::tick() {
     notice_runner();
     follow_schedule();
     look_at_store();
+    follow_retention();
     start_backup();
     wake_archiver();
     measure_backlog();

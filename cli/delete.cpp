@@ -1,10 +1,16 @@
-// forge-backup delete before|retain|target|everything|garbage …: WAL-G's command with its arguments (walg-format 9.4).
-// Without --confirm it only tells.
+// forge-backup delete before|retain|target|everything|garbage …: WAL-G's command with its arguments (walg-format 9.4),
+// and retention-policy, what the server does by itself. Without --confirm it only tells.
+//
+// Called as wal-g while a server deletes by itself, "before" and "retain" leave it to that: scripts made for WAL-G go
+// on calling them. Only the running server knows; a variable could be as old as its container.
 #include <array>
 #include <cstdio>
 
 #include "cli/common.h"
 #include "cli/exit_codes.h"
+#include "cli/list_rows.h"
+#include "cli/server_connection.h"
+#include "core/backup/control_file.h"
 #include "core/base/text.h"
 #include "core/layout/json_text.h"
 #include "core/repository/user_data.h"
@@ -49,8 +55,10 @@ std::string wrong_words(const Order& order) {
     } else if (what == "garbage") {
         if ((!first.empty() && first != "ARCHIVES" && first != "BACKUPS") || !second.empty())
             return "garbage: only ARCHIVES or BACKUPS can follow";
+    } else if (what == "retention-policy") {
+        if (!first.empty()) return "retention-policy: the number comes from the setting \"retain\"";
     } else {
-        return quoted(what) + " is not one of before, retain, target, everything, garbage";
+        return quoted(what) + " is not one of before, retain, retention-policy, target, everything, garbage";
     }
     return {};
 }
@@ -119,14 +127,8 @@ void print_json(const DeletePlan& plan, bool confirmed) {
                 static_cast<unsigned long long>(plan.object_count()), static_cast<unsigned long long>(plan.bytes()));
 }
 
-// What is left behind by writers that were interrupted in the middle of an object.
 Status remove_leftovers(Session& session, repository::Repository& repository) {
-    int removed = 0;
-    for (const std::string_view folder : {layout::kBackupsFolder, layout::kWalFolder}) {
-        FORGE_ASSIGN(const int here, repository.store().remove_leftovers(std::string(folder), retention::kUnfinishedAge,
-                                                                         session.context()));
-        removed += here;
-    }
+    FORGE_ASSIGN(const int removed, retention::remove_leftovers(repository.store(), session.context()));
     if (removed > 0) session.log().log(LogLevel::kNotice, std::to_string(removed) + " unfinished uploads were removed");
     return {};
 }
@@ -144,11 +146,69 @@ int report(Session& session, const DeleteResult& result) {
                "They may be locked for some time, or the credentials may not delete; delete again later."));
 }
 
+// --- retention-policy ------------------------------------------------------------------------------------------------
+
+// With --pgdata as the server there would do it; else by what the store tells.
+Result<retention::Policy> policy_of(const Session& session, const std::string& pgdata) {
+    retention::Policy policy;
+    policy.retain = session.loaded().settings.retain;
+    const auto& values = session.loaded().inputs.explicit_values;
+    if (const auto schedule = values.find("schedule"); schedule != values.end() && !trim(schedule->second).empty()) {
+        FORGE_ASSIGN(policy.schedule, schedule::parse_cron(schedule->second));
+    }
+    if (pgdata.empty()) return policy;
+    FORGE_ASSIGN(const backup::ControlFile control, backup::read_control_file(pgdata));
+    policy.timeline = control.timeline;
+    policy.system_identifier = control.system_identifier;
+    return policy;
+}
+
+void print_verdicts(const retention::RetentionPlan& plan) {
+    for (const auto& verdict : plan.backups)
+        std::printf("%s %s: %s\n", verdict.keep ? "keep  " : "delete", verdict.backup.c_str(), verdict.reason.c_str());
+    if (!plan.deletion.wal.empty())
+        std::printf("delete WAL %s to %s: %s\n", base_of(plan.deletion.wal.front().key).c_str(),
+                    base_of(plan.deletion.wal.back().key).c_str(),
+                    amount(plan.deletion.wal.size(), plan.deletion.wal_bytes()).c_str());
+}
+
+Result<DeletePlan> plan_retention(Session& session, const Order& order, const Inventory& inventory,
+                                  const std::string& pgdata) {
+    FORGE_ASSIGN(const retention::Policy policy, policy_of(session, pgdata));
+    retention::RetentionPlan plan = retention::plan_by_policy(inventory, policy);
+    if (!plan.held.empty()) session.log().warning("nothing is deleted: " + plan.held);
+    if (order.json)
+        print_json(plan.deletion, order.confirm);
+    else
+        print_verdicts(plan);
+    return std::move(plan.deletion);
+}
+
+// The number that a running server deletes by; empty when none does, or none can be asked.
+std::string retain_of_server() {
+    auto connection = ServerConnection::open();
+    if (!connection.ok()) return {};
+    const auto answer = connection->value(
+        "SELECT current_setting('forge_backup.retain', true) FROM pg_stat_activity "
+        "WHERE backend_type = 'forge_backup scheduler' AND current_setting('forge_backup.retain', true) <> '0'");
+    return answer.ok() ? *answer : std::string();
+}
+
+bool is_left_to_server(const CommandLine& line, const Order& order) {
+    if (!line.as_walg() || !order.confirm || (order.words[0] != "before" && order.words[0] != "retain")) return false;
+    const std::string retain = retain_of_server();
+    if (retain.empty()) return false;
+    StderrLogger log(line.global());
+    log.log(LogLevel::kNotice, "nothing is deleted here: the server does that itself, by forge_backup.retain");
+    log.hint("Set forge_backup.retain to 0 to delete by hand, or use \"forge-backup delete\".");
+    return true;
+}
+
 }  // namespace
 
 int run_delete(CommandLine& line) {
     Order order;
-    line.positional("WHAT", order.words[0], "before, retain, target, everything or garbage", true);
+    line.positional("WHAT", order.words[0], "before, retain, retention-policy, target, everything or garbage", true);
     line.positional("ARGUMENT", order.words[1], "", false);
     line.positional("ARGUMENT2", order.words[2], "", false);
     line.flag("--confirm", order.confirm, "delete; without it nothing is deleted, only told");
@@ -160,6 +220,8 @@ int run_delete(CommandLine& line) {
         "  before [FIND_FULL] NAME|TIME     everything older than a backup; with FIND_FULL than the full one before "
         "it\n"
         "  retain [FULL|FIND_FULL] N        everything older than the newest N backups (FULL: full ones)\n"
+        "  retention-policy                 what the server deletes by itself, by its setting \"retain\"; best with "
+        "--pgdata\n"
         "  target [FIND_FULL] NAME          one backup and what builds on it (FIND_FULL: all that builds on its full "
         "one)\n"
         "  everything [FORCE]               all backups and WAL; FORCE: permanent ones too\n"
@@ -171,18 +233,19 @@ int run_delete(CommandLine& line) {
         "2 wrong usage.\n");
     if (const auto code = line.parse()) return *code;
     if (const std::string wrong = wrong_words(order); !wrong.empty()) return line.bad_usage(wrong);
+    if (is_left_to_server(line, order)) return kExitOk;
+    const bool by_policy = order.words[0] == "retention-policy";
     Session session(line, seconds(10));
     const auto repository = session.open();
     if (!repository) return kExitFailure;
     const store::CallContext context = session.context();
     const auto inventory = retention::take_inventory(*repository, SystemClock().now(), context);
     if (!inventory.ok()) return session.fail(inventory.status());
-    const auto plan = plan_of(order, *inventory, *repository, context);
+    const auto plan = by_policy ? plan_retention(session, order, *inventory, line.global().pgdata)
+                                : plan_of(order, *inventory, *repository, context);
     if (!plan.ok()) return session.fail(plan.status());
-    if (order.json)
-        print_json(*plan, order.confirm);
-    else
-        print_text(*plan, order.confirm);
+    if (!by_policy && order.json) print_json(*plan, order.confirm);
+    if (!by_policy && !order.json) print_text(*plan, order.confirm);
     if (plan->empty()) session.log().log(LogLevel::kNotice, "there is nothing to delete");
     if (!order.confirm) {
         if (!plan->empty()) session.log().hint("Nothing was deleted. Add --confirm to delete.");
@@ -190,7 +253,7 @@ int run_delete(CommandLine& line) {
     }
     DeleteResult result;
     Status status = retention::execute(repository->store(), *inventory, *plan, result, context);
-    if (status.ok() && order.words[0] == "garbage" && order.words[1] != "ARCHIVES")
+    if (status.ok() && (by_policy || (order.words[0] == "garbage" && order.words[1] != "ARCHIVES")))
         status = remove_leftovers(session, *repository);
     if (!status.ok())
         return session.fail(std::move(status).with_context("deletion stopped after " + std::to_string(result.objects) +

@@ -10,6 +10,7 @@
 #include "core/restore/verify.h"
 #include "core/retention/execute.h"
 #include "core/retention/mark_chain.h"
+#include "core/retention/policy.h"
 
 namespace forge::cli {
 
@@ -45,7 +46,8 @@ private:
             config_.configure(frame);
         } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan ||
                    frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
-                   frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity) {
+                   frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity ||
+                   frame.type == FrameType::kRetain) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
@@ -68,6 +70,7 @@ private:
             case FrameType::kVerify: return verify(frame, repository);
             case FrameType::kMarkBackup: return mark(frame, repository);
             case FrameType::kContinuity: return continuity(frame, repository);
+            case FrameType::kRetain: return retain(frame, repository);
             default: return delete_backup(frame, repository);
         }
     }
@@ -110,6 +113,33 @@ private:
                           "They may be locked for some time, or the credentials may not delete; delete again later.");
         for (const auto& backup : plan.backups)
             send_row({backup.name, std::to_string(backup.object_count()), std::to_string(backup.bytes)});
+        return {};
+    }
+
+    Status retain(const Frame& frame, repository::Repository& repository) {
+        FORGE_ASSIGN(const auto inventory, retention::take_inventory(repository, SystemClock().now(), unbounded()));
+        retention::Policy policy;
+        policy.retain = repository.settings().retain;
+        policy.timeline = static_cast<Timeline>(frame.number(Tag::kTimeline));
+        policy.system_identifier = hello_.system_identifier;
+        // A wrong expression is the scheduler's to report.
+        if (auto schedule = schedule::parse_cron(frame.text(Tag::kSchedule)); schedule.ok())
+            policy.schedule = *schedule;
+        const retention::RetentionPlan plan = retention::plan_by_policy(inventory, policy);
+        for (const Row& row : retention_rows(plan)) send_row(row);
+        done_.add(Tag::kState, plan.held);
+        return frame.number(Tag::kExecute) == 0 ? Status() : carry_out(plan.deletion, inventory, repository);
+    }
+
+    Status carry_out(const retention::DeletePlan& plan, const retention::Inventory& inventory,
+                     repository::Repository& repository) {
+        retention::DeleteResult result;
+        FORGE_TRY(retention::execute(repository.store(), inventory, plan, result, unbounded())
+                      .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
+                                    std::to_string(plan.object_count()) + " objects"));
+        FORGE_TRY(retention::remove_leftovers(repository.store(), unbounded()).status());
+        done_.add(Tag::kMessage, retention::summary_of(result)).add_number(Tag::kFailures, result.refused);
+        if (!result.refusals.empty()) done_.add(Tag::kHint, result.refusals.front().status.message());
         return {};
     }
 

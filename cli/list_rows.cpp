@@ -82,4 +82,19 @@ std::string backup_json(const repository::BackupEntry& backup, bool detail) {
     return json + "," + layout::metadata_json(backup.sentinel).substr(1);
 }
 
+std::vector<Row> retention_rows(const retention::RetentionPlan& plan) {
+    std::vector<Row> rows;
+    for (const retention::Verdict& verdict : plan.backups)
+        rows.push_back({verdict.backup, verdict.keep ? "t" : "f", verdict.reason, std::to_string(verdict.objects),
+                        std::to_string(verdict.bytes)});
+    const auto& wal = plan.deletion.wal;
+    if (wal.empty()) return rows;
+    const auto base_of = [](const std::string& key) { return key.substr(key.rfind('/') + 1); };
+    rows.push_back(
+        {std::nullopt, "f",
+         "no backup that stays needs this WAL, from " + base_of(wal.front().key) + " to " + base_of(wal.back().key),
+         std::to_string(wal.size()), std::to_string(plan.deletion.wal_bytes())});
+    return rows;
+}
+
 }  // namespace forge::cli

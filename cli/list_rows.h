@@ -1,4 +1,4 @@
-// The rows of backup_list(), made where the store can be asked.
+// The rows of backup_list() and retention_plan(), made where the store can be asked.
 #pragma once
 
 #include <optional>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/repository/repository.h"
+#include "core/retention/policy.h"
 
 namespace forge::cli {
 
@@ -25,5 +26,9 @@ Result<std::vector<Row>> backup_rows(repository::Repository& repository, const s
 // A backup as the JSON object of WAL-G's listings (walg-format 9.1); with `detail` all of metadata.json as well, user
 // data as they are. Where metadata.json is missing, the sentinel serves (W18).
 std::string backup_json(const repository::BackupEntry& backup, bool detail);
+
+// What retention keeps and what goes, a row a backup, and one for WAL if any goes: backup, keep, reason, objects,
+// bytes.
+std::vector<Row> retention_rows(const retention::RetentionPlan& plan);
 
 }  // namespace forge::cli

@@ -181,8 +181,15 @@ struct SchedulerInfo {
     std::uint64_t healed;  // files that were archived again from pg_wal, so far
 };
 
+// How the last look of retention ended, in the process that decides.
+struct RetentionInfo {
+    TimestampTz finished_at;
+    Text<320> result;  // "2 backups, 48 objects, 1.2 GB removed"
+    Problem problem;   // of the last look; cleared by success
+};
+
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 3;
+    static constexpr std::uint32_t kVersion = 4;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -195,6 +202,7 @@ struct SharedState {
     GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;
+    RetentionInfo retention;
 };
 
 // Null when the library is not preloaded.

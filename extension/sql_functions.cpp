@@ -183,6 +183,18 @@ void write_delete_backup(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, question, kUnhurried);
 }
 
+void write_retention_plan(FunctionCallInfo fcinfo) {
+    const TimeLineID timeline = call_server([] {
+        TimeLineID replayed = 0;
+        if (!RecoveryInProgress()) return GetWALInsertionTimeLine();
+        (void)GetXLogReplayRecPtr(&replayed);
+        return replayed;
+    });
+    Frame question(FrameType::kRetain);
+    question.add_number(Tag::kTimeline, timeline).add(Tag::kSchedule, settings.schedule);
+    answer_by_helper(fcinfo, question, kUnhurried);
+}
+
 // --- trigger_basebackup ----------------------------------------------------------------------------------------------
 
 struct RequestView {
@@ -346,6 +358,8 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
     rows.add_problem("backup_problem", backup.last_problem);
     if (backup.last_corrupt_pages > 0)
         rows.add("corrupt_pages", number(backup.last_corrupt_pages), "found by the last backup in the data directory");
+    rows.add("retention", text_or_null(state.retention.result.view()), time_or_null(state.retention.finished_at));
+    rows.add_problem("retention_problem", state.retention.problem);
     std::uint64_t queued = 0;
     for (const Request& request : state.requests) queued += request.state == RequestState::kQueued ? 1U : 0U;
     rows.add("queued_backups", number(queued));
@@ -491,6 +505,7 @@ PG_FUNCTION_INFO_V1(forge_check);
 PG_FUNCTION_INFO_V1(forge_verify_backup);
 PG_FUNCTION_INFO_V1(forge_mark_backup);
 PG_FUNCTION_INFO_V1(forge_delete_backup);
+PG_FUNCTION_INFO_V1(forge_retention_plan);
 PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
@@ -520,6 +535,10 @@ PGDLLEXPORT Datum forge_mark_backup(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_delete_backup(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_delete_backup);
+}
+
+PGDLLEXPORT Datum forge_retention_plan(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_retention_plan);
 }
 
 PGDLLEXPORT Datum forge_trigger_basebackup(PG_FUNCTION_ARGS) {

@@ -88,6 +88,18 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION delete_backup(text, bool) IS
     'deletes a base backup and those that build on it; one row each; not undone by a rollback';
 
+CREATE FUNCTION retention_plan(
+    OUT backup text,
+    OUT keep bool,
+    OUT reason text,
+    OUT objects bigint,
+    OUT bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_retention_plan'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION retention_plan() IS
+    'what the setting forge_backup.retain keeps and deletes now, one row a backup and one for WAL; deletes nothing';
+
 CREATE FUNCTION "check"(
     OUT "check" text,
     OUT level text,
@@ -220,6 +232,7 @@ REVOKE ALL ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) FRO
 REVOKE ALL ON FUNCTION verify_backup(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mark_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION delete_backup(text, bool) FROM PUBLIC;
+REVOKE ALL ON FUNCTION retention_plan() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
@@ -231,6 +244,7 @@ REVOKE ALL ON archive_errors, archive_status, backups, gaps, progress FROM PUBLI
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION retention_plan() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION "check"() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;

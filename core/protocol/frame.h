@@ -44,6 +44,10 @@
 //               -> kRow "hole", first, last, count; "on disk", name, for each; then kDone kState "none" | "foreign" |
 //               "damaged" | "backup", kMessage, kName, kStartTime and kFinishTime (microseconds since 1970), kWal (its
 //               first segment), kCounter (segments that wait for the archiver)
+// kRetain       kTimeline, kSchedule (cron expression, may be empty), kExecute -> kRow backup, keep, reason, objects,
+//               bytes; the last row, with null for the backup, is WAL; then kDone. With kExecute 1 the plan is carried
+//               out: kDone kMessage (what was removed, empty = nothing), kState (why nothing may be, empty = it may),
+//               kFailures (objects the store refused to remove), kHint (the first refusal)
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
@@ -75,7 +79,8 @@ enum class FrameType : std::uint8_t {
     kMarkBackup = 13,    // name, permanent -> rows
     kDeleteBackup = 14,  // name, force -> rows
     kContinuity = 15,    // timeline, finish_lsn, full -> rows
-    kLastToHelper = kContinuity,
+    kRetain = 16,        // timeline, schedule, execute -> rows
+    kLastToHelper = kRetain,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
@@ -151,6 +156,8 @@ enum class Tag : std::uint16_t {
     kForce,
     kFinishTime,
     kWal,
+    kSchedule,
+    kExecute,
 };
 
 struct Frame {

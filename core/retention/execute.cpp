@@ -137,4 +137,22 @@ Status execute(store::ObjectStore& store, const Inventory& inventory, const Dele
     return Execution(store, inventory, plan, result, context).run();
 }
 
+std::string summary_of(const DeleteResult& result) {
+    if (result.backups == 0 && result.objects == 0) return {};
+    const auto counted = [](std::uint64_t count, const char* what) {
+        return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+    };
+    return counted(result.backups, "backup") + ", " + counted(result.objects, "object") + ", " +
+           format_size(result.bytes);
+}
+
+Result<int> remove_leftovers(store::ObjectStore& store, const store::CallContext& context) {
+    int removed = 0;
+    for (const std::string_view folder : {layout::kBackupsFolder, layout::kWalFolder}) {
+        FORGE_ASSIGN(const int here, store.remove_leftovers(std::string(folder), kUnfinishedAge, context));
+        removed += here;
+    }
+    return removed;
+}
+
 }  // namespace forge::retention

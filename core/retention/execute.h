@@ -29,4 +29,10 @@ inline constexpr std::uint64_t kHopeless = 100;
 Status execute(store::ObjectStore& store, const Inventory& inventory, const DeletePlan& plan, DeleteResult& result,
                const store::CallContext& context);
 
+// "2 backups, 48 objects, 1.2 GB"; empty when nothing was removed.
+std::string summary_of(const DeleteResult& result);
+
+// Removes what writers that were interrupted in the middle of an object left behind; their number.
+Result<int> remove_leftovers(store::ObjectStore& store, const store::CallContext& context);
+
 }  // namespace forge::retention

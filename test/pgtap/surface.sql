@@ -18,7 +18,7 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']);
+    'get_archive_errors', 'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']);
 SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
@@ -32,6 +32,7 @@ SELECT has_function('forge_backup', 'status', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'verify_backup', ARRAY['text']);
 SELECT has_function('forge_backup', 'mark_backup', ARRAY['text', 'boolean']);
 SELECT has_function('forge_backup', 'delete_backup', ARRAY['text', 'boolean']);
+SELECT has_function('forge_backup', 'retention_plan', ARRAY[]::name[]);
 SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'text',
     'trigger_basebackup() returns the name or the number as text');
 SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
@@ -43,7 +44,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record'
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup']) AS name;
+    'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -68,6 +69,7 @@ SELECT col_type_is('forge_backup', 'backups', 'restorable', 'boolean', 'backups.
 SELECT function_privs_are('forge_backup', 'backup_list', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'check', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'retention_plan', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_gaps', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
