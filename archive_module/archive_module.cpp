@@ -7,6 +7,7 @@
 // Without preloading there is no shared memory: archiving is the same, there is less to see.
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
@@ -79,6 +80,7 @@ public:
         const bool first = state != state_;
         state_ = state;
         const std::string hint = hint_of(status);
+        if (first) add_event("archiving", file, "failing", status.message());
         ereport(first ? WARNING : DEBUG1,
                 (errmsg("forge_backup: could not archive \"%s\": %s", file, status.message().c_str()),
                  errdetail("Error class: %s; failed attempts: %llu; next try: %s.", state.c_str(),
@@ -87,22 +89,27 @@ public:
     }
     void dropped_for_space(const char* file, const Backlog& backlog) {
         constexpr std::uint64_t kMegabyte = 1 << 20;
-        if (state_ != "full")
+        ++failures_;
+        if (state_ != "full") {
+            add_event("archiving", file, "dropping", "backlog_limit");
             ereport(WARNING,
                     (errmsg("forge_backup: WAL is dropped from \"%s\" on: %llu MB wait for the store, more than "
                             "forge_backup.backlog_limit",
                             file, static_cast<unsigned long long>(backlog.bytes / kMegabyte)),
                      errdetail("Recovery to a time in this gap will not be possible; forge_backup.gaps shows it."),
                      errhint("A base backup is made as soon as the store can be written again.")));
+        }
         state_ = "full";
     }
     void archived(const char* file) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: archived \"%s\"", file)));
         if (failures_ > 0) {
+            add_event("archiving", file, "works", "after " + std::to_string(failures_) + " failed attempts");
             ereport(LOG, (errmsg_plural("forge_backup: archiving works again after %llu failed attempt",
                                         "forge_backup: archiving works again after %llu failed attempts", failures_,
                                         static_cast<unsigned long long>(failures_))));
         } else if (state_ == "off") {
+            add_event("archiving", file, "on");
             ereport(LOG, (errmsg("forge_backup: archiving is on")));
         }
         failures_ = 0;
@@ -110,6 +117,7 @@ public:
     }
     void dropped() {
         if (state_ != "off") {
+            add_event("archiving", {}, "off", "WAL is accepted and dropped");
             ereport(WARNING,
                     (errmsg("forge_backup: archiving is off, WAL is accepted and dropped"),
                      errhint("Set forge_backup.storage, or the variables in forge_backup.env_dir, to keep it.")));

@@ -1,5 +1,7 @@
 #include "bgworker/job.h"
 
+#include "extension/events.h"
+
 namespace forge::server {
 
 namespace {
@@ -99,6 +101,8 @@ std::optional<Job> claim_job() {
 }
 
 void succeed_job(std::string_view name, std::uint64_t corrupt_pages) {
+    add_event("backup", name, "finished",
+              corrupt_pages > 0 ? std::to_string(corrupt_pages) + " corrupt pages" : std::string());
     SharedState* const state = shared_state();
     {
         const StateLock lock(state, LW_EXCLUSIVE);
@@ -120,10 +124,12 @@ void succeed_job(std::string_view name, std::uint64_t corrupt_pages) {
 void fail_job(const Status& status) {
     SharedState* const state = shared_state();
     if (state == nullptr) return;
+    Text<128> failed{};
     {
         const StateLock lock(state, LW_EXCLUSIVE);
         BackupInfo& backup = state->backup;
         if (backup.phase == BackupPhase::kIdle) return;
+        failed = backup.name;
         if (Request* const request = find_request(*state, backup.request)) {
             request->state = RequestState::kFailed;
             request->problem.set(status);
@@ -135,6 +141,7 @@ void fail_job(const Status& status) {
         end_backup(backup);
     }
     ConditionVariableBroadcast(&state->changed);
+    add_event("backup", failed.view(), "failed", status.message());
 }
 
 void forget_launch() {

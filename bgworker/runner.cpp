@@ -6,6 +6,7 @@
 // stored.
 #include "bgworker/backup_session.h"
 #include "bgworker/job.h"
+#include "extension/events.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
 
@@ -184,6 +185,7 @@ void Runner::copy_files() {
         XLByteToSeg(session_->start_lsn, segment, wal_segment_size);
     const std::string name = "base_" + wal_file_name(session_->timeline, segment);
     update_state([&](SharedState& state) { state.backup.name.set(name); });
+    add_event("backup", name, "started", "reason: " + std::string(reason_name(job_.reason)));
     throw_if_error(link_.send(begin, deadline_in(kStartPatience)));
     const Frame copied = answer();
     if (copied.type != FrameType::kBackupCopied)

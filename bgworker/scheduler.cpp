@@ -8,6 +8,7 @@
 #include "bgworker/job.h"
 #include "bgworker/retention.h"
 #include "extension/backlog.h"
+#include "extension/events.h"
 #include "extension/settings.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
@@ -206,6 +207,7 @@ void Scheduler::settings_reloaded() {
 void Scheduler::notice_promotion() {
     const bool now = RecoveryInProgress();
     if (in_recovery_ && !now) {
+        add_event("promotion", {}, "primary");
         look_wanted_ = true;
         look_retry_.reset();
     }
@@ -357,6 +359,7 @@ void Scheduler::heal(const ArchiveLook& look) {
     const std::uint64_t marked = archive_again(look.on_disk);
     if (marked > 0) {
         update_state([&](SharedState& state) { state.scheduler.healed += marked; });
+        add_event("healing", look.on_disk.front(), "started", std::to_string(marked) + " files are archived again");
         call_server([&] {
             ereport(LOG,
                     (errmsg_plural("forge_backup: %llu file missing in the store is archived again, from \"%s\" on",
@@ -375,6 +378,7 @@ void Scheduler::report_lost(const std::vector<Gap>& holes) {
     for (const Gap& hole : holes) {
         if (is_known_gap(hole)) continue;
         const Status recorded = record_gap(hole);
+        add_event("gap", hole.first, "lost", "to " + hole.last);
         call_server([&] {
             ereport(WARNING,
                     (errmsg("forge_backup: WAL from \"%s\" to \"%s\" is lost: neither the store nor pg_wal has it",
@@ -589,6 +593,7 @@ void prepare_worker() {
             if (scheduler == nullptr) {
                 forget_launch();
                 load_gaps();
+                load_events();
                 scheduler = new Scheduler();
             }
             call_server([] { CHECK_FOR_INTERRUPTS(); });

@@ -10,13 +10,16 @@ namespace {
 
 constexpr const char* kName = "forge_backup";
 
+constexpr const char* kEventsName = "forge_backup events";
+
 SharedState* g_state = nullptr;
+EventsInfo* g_events = nullptr;
 shmem_request_hook_type g_previous_request = nullptr;
 shmem_startup_hook_type g_previous_startup = nullptr;
 
 extern "C" void forge_shmem_request() {
     if (g_previous_request != nullptr) g_previous_request();
-    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)));
+    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)) + MAXALIGN(sizeof(EventsInfo)));
     RequestNamedLWLockTranche(kName, 1);
 }
 
@@ -33,15 +36,20 @@ extern "C" void forge_shmem_startup() {
         ConditionVariableInit(&state->changed);
         state->scheduler.backups.set("unknown");
     }
+    bool events_found = false;
+    auto* const events = static_cast<EventsInfo*>(ShmemInitStruct(kEventsName, sizeof(EventsInfo), &events_found));
+    if (!events_found) std::memset(static_cast<void*>(events), 0, sizeof(EventsInfo));
     LWLockRelease(AddinShmemInitLock);
     // A process with another version of this library must not touch it.
     const bool fits = state->version == SharedState::kVersion && state->size == sizeof(SharedState);
     g_state = fits ? state : nullptr;
+    g_events = fits ? events : nullptr;
 }
 
 }  // namespace
 
 SharedState* shared_state() { return g_state; }
+EventsInfo* shared_events() { return g_events; }
 
 void request_shared_state() {
     g_previous_request = shmem_request_hook;

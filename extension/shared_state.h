@@ -112,6 +112,19 @@ struct GapsInfo {
     GapRow rows[kMaxGaps];
 };
 
+struct EventRow {
+    TimestampTz at;
+    Text<16> kind;
+    Text<128> subject;
+    Text<16> outcome;
+    Text<256> detail;
+};
+inline constexpr std::uint64_t kMaxEvents = 1000;
+struct EventsInfo {
+    std::uint64_t count;  // so far
+    EventRow rows[kMaxEvents];
+};
+
 enum class RequestState : std::uint8_t { kFree, kQueued, kRunning, kDone, kFailed };
 
 struct Request {
@@ -207,6 +220,8 @@ struct SharedState {
 
 // Null when the library is not preloaded.
 SharedState* shared_state();
+// In memory of its own, guarded by the same lock: it is large, and most readers of the state do not want it.
+EventsInfo* shared_events();
 
 // Chains the shared memory hooks. Called from _PG_init while preloading.
 void request_shared_state();

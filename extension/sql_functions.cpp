@@ -5,6 +5,7 @@
 #include "bgworker/job.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
@@ -446,6 +447,13 @@ void write_archive_errors(FunctionCallInfo fcinfo) {
     }
 }
 
+void write_events(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    for (const EventRow& row : copy_events())
+        sink.add({time_or_null(row.at), std::string(row.kind.view()), text_or_null(row.subject.view()),
+                  std::string(row.outcome.view()), text_or_null(row.detail.view())});
+}
+
 void write_gaps(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     const auto state = copy_state();
@@ -510,6 +518,7 @@ PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
 PG_FUNCTION_INFO_V1(forge_archive_errors);
+PG_FUNCTION_INFO_V1(forge_events);
 PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
 
@@ -560,6 +569,10 @@ PGDLLEXPORT Datum forge_archive_status(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_archive_errors(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_archive_errors);
+}
+
+PGDLLEXPORT Datum forge_events(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_events);
 }
 
 PGDLLEXPORT Datum forge_gaps(PG_FUNCTION_ARGS) {

@@ -164,6 +164,18 @@ LANGUAGE C VOLATILE ROWS 5 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_archive_errors() IS
     'the rows of the view archive_errors';
 
+CREATE FUNCTION get_events(
+    OUT "time" timestamptz,
+    OUT kind text,
+    OUT subject text,
+    OUT outcome text,
+    OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_events'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_events() IS
+    'the rows of the view events';
+
 CREATE FUNCTION get_gaps(
     OUT first_wal text,
     OUT last_wal text,
@@ -216,6 +228,11 @@ CREATE VIEW archive_status AS
 COMMENT ON VIEW archive_status IS
     'state of WAL archiving, one row, from memory';
 
+CREATE VIEW events AS
+    SELECT * FROM @extschema@.get_events();
+COMMENT ON VIEW events IS
+    'the last 1000 things that happened, oldest first, from memory';
+
 CREATE VIEW gaps AS
     SELECT * FROM @extschema@.get_gaps();
 COMMENT ON VIEW gaps IS
@@ -237,9 +254,10 @@ REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, gaps, progress FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, events, gaps, progress FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -249,6 +267,7 @@ GRANT EXECUTE ON FUNCTION "check"() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, gaps, progress TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, events, gaps, progress TO pg_monitor;

@@ -18,8 +18,8 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']);
-SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']);
+    'get_archive_errors', 'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']);
+SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
@@ -44,7 +44,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record'
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']) AS name;
+    'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -56,6 +56,7 @@ SELECT columns_are('forge_backup', 'archive_status', ARRAY['state', 'storage', '
     'backlog_growth', 'disk_free', 'disk_full_in', 'remark', 'errors']);
 SELECT columns_are('forge_backup', 'archive_errors', ARRAY['class', 'failed_count', 'last_failed_wal', 'last_failed_time',
     'message', 'hint']);
+SELECT columns_are('forge_backup', 'events', ARRAY['time', 'kind', 'subject', 'outcome', 'detail']);
 SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
 SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
     'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'remaining']);
@@ -72,6 +73,7 @@ SELECT function_privs_are('forge_backup', 'check', ARRAY[]::text[], 'pg_monitor'
 SELECT function_privs_are('forge_backup', 'retention_plan', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_events', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_gaps', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_progress', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'restore_config',
@@ -89,9 +91,9 @@ ORDER BY p.proname;
 SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
 SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']) AS view;
 SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']) AS view;
 
 -- As those roles. (K3)
 SET ROLE tap_forge_nobody;

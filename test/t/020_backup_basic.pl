@@ -17,6 +17,9 @@ my $name = $node->safe_psql('postgres', q{SELECT forge_backup.trigger_basebackup
 like($name, qr/^base_[0-9A-F]{24}$/, 'trigger_basebackup() waits and returns the name');
 isnt($name, $first[0], 'it is another backup');
 
+is($node->safe_psql('postgres', "SELECT string_agg(outcome || coalesce(' ' || detail, ''), ', ' ORDER BY time) FROM forge_backup.events WHERE subject = '$name'"),
+	'started reason: request, finished', 'the events tell when it was made and why');
+
 my @tree = tree($bucket);
 my $folder = "basebackups_005/$name";
 for my $object (
