@@ -90,7 +90,7 @@ public:
     void dropped_for_space(const char* file, const Backlog& backlog) {
         constexpr std::uint64_t kMegabyte = 1 << 20;
         ++failures_;
-        if (state_ != "full") {
+        if (!dropping_) {
             add_event("archiving", file, "dropping", "backlog_limit");
             ereport(WARNING,
                     (errmsg("forge_backup: WAL is dropped from \"%s\" on: %llu MB wait for the store, more than "
@@ -99,7 +99,7 @@ public:
                      errdetail("Recovery to a time in this gap will not be possible; forge_backup.gaps shows it."),
                      errhint("A base backup is made as soon as the store can be written again.")));
         }
-        state_ = "full";
+        dropping_ = true;
     }
     void archived(const char* file) {
         ereport(DEBUG1, (errmsg_internal("forge_backup: archived \"%s\"", file)));
@@ -113,6 +113,7 @@ public:
             ereport(LOG, (errmsg("forge_backup: archiving is on")));
         }
         failures_ = 0;
+        dropping_ = false;
         state_ = "on";
     }
     void dropped() {
@@ -129,6 +130,7 @@ public:
 private:
     std::string state_;
     std::uint64_t failures_ = 0;
+    bool dropping_ = false;  // since a file was stored last
 };
 
 class Archiver {

@@ -62,8 +62,8 @@ $node->safe_psql('postgres', 'CHECKPOINT');
 ok(!-e "$data/pg_wal/$names[0]", 'the server has recycled what was dropped');
 $node->restart;
 like(rows('SELECT first_wal, last_wal, files, reason FROM forge_backup.gaps'), qr/^$names[0]\|\w+\|\d+\|backlog_limit$/, 'a restart does not forget the gap');
-is(rows(q{SELECT string_agg(outcome, ' ' ORDER BY time) FROM forge_backup.events WHERE kind = 'archiving' AND outcome <> 'works'}) =~ s/(failing )+/failing /r,
-	'failing dropping failing', 'nor what happened');
+like(rows(q{SELECT string_agg(outcome, ' ' ORDER BY time) FROM forge_backup.events WHERE kind = 'archiving' AND outcome <> 'works'}),
+	qr/^failing dropping( failing)?$/, 'nor what happened');
 
 # --- the store is back -------------------------------------------------------------------------------------------------
 
