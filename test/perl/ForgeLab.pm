@@ -443,6 +443,37 @@ sub backups
 	return @names;
 }
 
+# Segments from one to another that the store lacks, on the way that the leader's history tells: the segment in which a
+# timeline ends belongs to the next one.
+sub missing_wal
+{
+	my ($self, $first, $last) = @_;
+	my $name = substr($last, 0, 8);
+	my @ends;
+	if ($name ne '00000001')
+	{
+		my $history = $self->sql("SELECT pg_read_file('pg_wal/$name.history')");
+		push @ends, [ $1, hex($2) * 256 + (hex($3) >> 24) ] while $history =~ m{^\s*(\d+)\s+([0-9A-F]+)/([0-9A-F]+)}mg;
+	}
+	my @names;
+	for my $number (position_of($first) .. position_of($last))
+	{
+		my ($timeline) = map { $_->[0] } grep { $number < $_->[1] } @ends;
+		push @names, sprintf('%08X%08X%08X', $timeline // hex($name), $number / 256, $number % 256);
+	}
+	return grep { !$self->is_stored($_) } @names;
+}
+
+sub position_of { return hex(substr($_[0], 8, 8)) * 256 + hex(substr($_[0], 16, 8)); }
+
+# As somebody who cleans up where he should not.
+sub remove_stored
+{
+	my ($self, @keys) = @_;
+	$self->{store}->request('DELETE', "/$self->{pod}{WAL_S3_BUCKET}/" . $self->place . "/$_") for @keys;
+	return;
+}
+
 sub is_stored
 {
 	my ($self, @segments) = @_;
