@@ -1,7 +1,9 @@
 #include "core/restore/fetch.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include <algorithm>
 
@@ -19,10 +21,32 @@ constexpr mode_t kPrivateFile = 0600;
 constexpr std::size_t kNamedMissing = 3;
 constexpr std::size_t kReadBuffer = 256 * 1024;
 
+constexpr long kZfsMagic = 0x2fc12fc1;
+
+// A file system, as far as the room in it matters.
+struct Disk {
+    std::uint64_t device = 0;
+    std::uint64_t free = 0;  // bytes
+    // What takes less room than it has bytes: nobody can say beforehand whether a restore fits.
+    bool compresses = false;
+};
+
+// Where `path` is, or would be when it was made; nothing when that cannot be found out.
+std::optional<Disk> disk_of(std::string path) {
+    while (!path_exists(path) && path != "/" && path != ".") path = parent_path(path);
+    struct ::stat st {};
+    struct ::statfs info {};
+    if (::stat(path.c_str(), &st) != 0 || ::statfs(path.c_str(), &info) != 0) return std::nullopt;
+    Disk disk;
+    disk.device = st.st_dev;
+    disk.free = static_cast<std::uint64_t>(info.f_bavail) * static_cast<std::uint64_t>(info.f_bsize);
+    disk.compresses = info.f_type == BTRFS_SUPER_MAGIC || info.f_type == kZfsMagic;
+    return disk;
+}
+
 std::uint64_t free_bytes(const std::string& directory) {
-    struct statvfs info {};
-    if (::statvfs(directory.c_str(), &info) != 0) return 0;
-    return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
+    const auto disk = disk_of(directory);
+    return disk ? disk->free : 0;
 }
 
 // "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)"
@@ -48,6 +72,8 @@ public:
     const std::string& target() const { return places_.target; }
 
 private:
+    Status check_room() const;
+    Status check_room(const std::string& directory, std::uint64_t needed) const;
     Status open_target();
     Status extract_levels();
     Status extract_parts(Level& level);
@@ -96,6 +122,44 @@ Status Fetch::prepare() {
         if (!level->parts.empty()) progress_.bytes_total += level->contents->sentinel.uncompressed_size;
     }
     progress_.parts_total = parts;
+    return check_room();
+}
+
+// What does not fit is refused while nothing is touched. One that is taken up has part of it there already, and finds
+// out.
+Status Fetch::check_room() const {
+    if (Journal::is_there(places_.target)) return {};
+    std::map<std::string, std::uint64_t> needed;  // by directory
+    needed[places_.target] = 0;
+    for (const auto& [name, file] : contents().files) {
+        std::string directory = places_.target;
+        for (const TablespacePlace& place : places_.tablespaces)
+            if (name.starts_with("pg_tblspc/" + place.oid + "/")) directory = place.location;
+        needed[directory] += file.size.value_or(0);
+    }
+    // A backup of another program does not say how long its files are; all of it lies in one place then.
+    if (!contents().manifest && places_.tablespaces.empty())
+        needed[places_.target] = chain_.back()->sentinel.uncompressed_size;
+    std::map<std::uint64_t, std::pair<std::string, std::uint64_t>> by_device;
+    for (const auto& [directory, size] : needed) {
+        const auto disk = disk_of(directory);
+        if (!disk) continue;
+        auto& [first, sum] = by_device[disk->device];
+        if (first.empty()) first = directory;
+        sum += size;
+    }
+    for (const auto& [device, place] : by_device) FORGE_TRY(check_room(place.first, place.second));
+    return {};
+}
+
+Status Fetch::check_room(const std::string& directory, std::uint64_t needed) const {
+    const auto disk = disk_of(directory);
+    if (!disk || disk->free >= needed) return {};
+    const std::string text = "the backup needs " + format_size(needed) + ", and only " + format_size(disk->free) +
+                             " are free in the file system of " + quoted(directory);
+    if (!disk->compresses)
+        return Status(Kind::kExhausted, text, "Make room there, or restore to another place. Nothing was touched.");
+    logger_.warning(text);
     return {};
 }
 
@@ -106,11 +170,6 @@ Status Fetch::open_target() {
         logger_.log(LogLevel::kNotice, "an earlier restore into " + quoted(places_.target) + " is taken up, " +
                                            std::to_string(journal_->done_count()) + " of " +
                                            std::to_string(progress_.parts_total.load()) + " parts are there");
-    const std::uint64_t there = free_bytes(places_.target);
-    const std::uint64_t needed = chain_.back()->sentinel.uncompressed_size;
-    if (places_.tablespaces.empty() && !journal_->resumed() && there < needed)
-        logger_.warning("the backup has " + format_size(needed) + ", and only " + format_size(there) +
-                        " are free in the file system of " + quoted(places_.target));
     FORGE_TRY(create_places(places_));
     FORGE_ASSIGN(tree_, TargetTree::open(places_, journal_->resumed()));
     return {};
