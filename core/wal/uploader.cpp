@@ -5,6 +5,7 @@
 #include <list>
 #include <map>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "core/base/file.h"
@@ -51,6 +52,7 @@ private:
     };
     using Jobs = std::map<std::string, Job>;
 
+    void start_workers(std::size_t count);
     // All of these want mutex_ held.
     void plan_ahead();
     std::optional<std::string> next_job();
@@ -112,8 +114,28 @@ ThreadedUploader::ThreadedUploader(std::shared_ptr<repository::Repository> repos
     // them.
     const std::size_t count = job_limit(options_, options_.concurrency + 1);
     workers_.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) workers_.emplace_back([this] { work(); });
     messenger_ = std::thread([this] { deliver(); });
+    start_workers(count);
+}
+
+// As many as the system has threads for: with fewer all that is lost is speed (D6). With none the process ends, and the
+// server starts another one later.
+void ThreadedUploader::start_workers(std::size_t count) {
+    try {
+        while (workers_.size() < count) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+        if (workers_.empty()) {
+            {
+                const std::lock_guard lock(mutex_);
+                workers_gone_ = true;
+            }
+            answers_changed_.notify_all();
+            messenger_.join();
+            throw;
+        }
+        logger_.warning("only " + std::to_string(workers_.size()) + " of " + std::to_string(count) +
+                        " threads for uploads could be started: " + error.code().message());
+    }
 }
 
 ThreadedUploader::~ThreadedUploader() {
