@@ -62,7 +62,9 @@ public:
         std::uint64_t done = 0;
         for (;;) {
             if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
-            FORGE_ASSIGN(const std::size_t got, read_fd(fd_.get(), block, request_.path));
+            auto filled = read_fd(fd_.get(), block, request_.path);
+            if (!filled.ok()) return unreadable(std::move(filled).status());
+            const std::size_t got = *filled;
             const ByteView piece = ByteView(block).first(got);
             if (done == 0 && is_segment_) FORGE_TRY(check_header(piece));
             done += got;
@@ -78,6 +80,13 @@ public:
 
 private:
     LocalFile(Fd fd, const PushRequest& request) : fd_(std::move(fd)), request_(request) {}
+    // Of a kind that nobody takes for a failure of the store, which would be left alone for a while then.
+    static Status unreadable(Status failure) {
+        if (!failure.retryable()) return failure;
+        return std::move(failure)
+            .with_kind(Kind::kCorrupt)
+            .with_hint("Look for errors of the disk in the kernel's log; reading the file is tried again.");
+    }
     Status check_header(ByteView start) const {
         FORGE_ASSIGN(const PageHeader header, parse_first_page(start, "WAL file " + quoted(request_.path)));
         return check_first_page(header, request_.name, request_.segment_size, request_.system_identifier);
