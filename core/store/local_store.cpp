@@ -51,6 +51,12 @@ bool is_temporary(std::string_view name) {
     return true;
 }
 
+constexpr std::string_view kNoRoomHint = "Make room in the file system of the store, or raise its quota.";
+
+Status with_room_hint(Status status) {
+    return status.is(Kind::kExhausted) ? std::move(status).with_hint(std::string(kNoRoomHint)) : status;
+}
+
 // rename(2) that fails with EEXIST instead of replacing. Network file systems that lack it have hard links.
 int rename_without_replacing(const std::string& from, const std::string& to) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
@@ -102,7 +108,8 @@ Status PendingFile::open() {
             fd_ = Fd(fd);
             return {};
         }
-        if (errno != ENOENT || attempt == 10) return errno_status(errno, "could not create file", temporary_);
+        if (errno != ENOENT || attempt == 10)
+            return with_room_hint(errno_status(errno, "could not create file", temporary_));
     }
 }
 
@@ -115,7 +122,7 @@ Status PendingFile::make_parents(const std::string& directory) {
     }
     FORGE_TRY(make_parents(parent_path(directory)));
     if (::mkdir(directory.c_str(), kDirectoryMode) != 0 && errno != EEXIST && errno != ENOENT) {
-        return errno_status(errno, "could not create directory", directory);
+        return with_room_hint(errno_status(errno, "could not create directory", directory));
     }
     return sync_directory(parent_path(directory));
 }
@@ -124,14 +131,14 @@ Status PendingFile::write(ByteView data, const CallContext& context) {
     while (!data.empty()) {
         FORGE_TRY(check_context(context));
         const std::size_t n = std::min(data.size(), kChunk);
-        FORGE_TRY(write_fd(fd_.get(), data.first(n), temporary_));
+        FORGE_TRY(with_room_hint(write_fd(fd_.get(), data.first(n), temporary_)));
         data = data.subspan(n);
     }
     return {};
 }
 
 Result<bool> PendingFile::publish(bool replace) {
-    FORGE_TRY(sync_fd(fd_.get(), temporary_));
+    FORGE_TRY(with_room_hint(sync_fd(fd_.get(), temporary_)));
     const int error = replace ? (::rename(temporary_.c_str(), path_.c_str()) == 0 ? 0 : errno)
                               : rename_without_replacing(temporary_, path_);
     if (error == EEXIST && !replace) return false;
