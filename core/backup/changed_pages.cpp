@@ -68,7 +68,13 @@ Result<std::optional<ChangedPages>> find_changed_pages(int fd, const std::string
         FORGE_TRY(search.stop.check());
         const MutableBytes block(buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, size - at)));
         if (!search.disk_limit.acquire(block.size(), search.stop)) return search.stop.check();
-        FORGE_ASSIGN(const std::size_t got, read_fd(fd, block, path));
+        const auto filled = read_fd(fd, block, path);
+        if (!filled.ok() && checker == nullptr) return filled.status();
+        if (!filled.ok()) {
+            search.bytes_done += size - at;
+            return std::optional<ChangedPages>();  // who stores it whole knows what to do about pages that are lost
+        }
+        const std::size_t got = *filled;
         if (checker != nullptr) checker->check(block.first(got), at, search.stop);
         at += block.size();
         search.bytes_done += block.size();

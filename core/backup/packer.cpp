@@ -199,6 +199,18 @@ Status Packer::end_file(PackedMember member) {
     return {};
 }
 
+// A page that the disk does not give back must not keep the rest of the database from being saved (D4).
+Result<std::size_t> Packer::read_block(int fd, const std::string& path, MutableBytes block, std::uint64_t at,
+                                       PageChecker* checker) {
+    auto read = read_fd(fd, block, path);
+    if (read.ok() || checker == nullptr) return read;
+    context_.logger.warning(read.status().message());
+    FORGE_ASSIGN(const std::size_t got, checker->read_singly(block, at, path));
+    if (::lseek(fd, static_cast<off_t>(at + got), SEEK_SET) < 0)
+        return errno_status(errno, "could not read file", path);
+    return got;
+}
+
 // Exactly `size` bytes go into the part, whatever happens to the file meanwhile.
 Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member,
                             PageChecker* checker) {
@@ -213,7 +225,7 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
         if (!context_.disk_limit.acquire(block.size(), context_.stop)) return context_.stop.check();
         std::size_t got = 0;
         if (!ended) {
-            FORGE_ASSIGN(got, read_fd(fd, block, path));
+            FORGE_ASSIGN(got, read_block(fd, path, block, at, checker));
         }
         if (checker != nullptr) checker->check(block.first(got), at, context_.stop);
         if (got < block.size()) {

@@ -95,6 +95,8 @@ private:
     Status add_increment(const ScanEntry& entry, const std::string& path, int fd);
     Status copy_pages(int fd, const std::string& path, const std::vector<std::uint32_t>& blocks);
     Status end_file(PackedMember member);
+    Result<std::size_t> read_block(int fd, const std::string& path, MutableBytes block, std::uint64_t at,
+                                   PageChecker* checker);
     Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member,
                         PageChecker* checker);
     void report_bad_pages(const PackedMember& member);

@@ -44,16 +44,23 @@ Lsn page_lsn(ByteView page) {
 }
 bool is_new(ByteView page) { return load_le<std::uint16_t>(page.data() + kUpperAt) == 0; }
 
-// False when the file ends before the page does.
-bool read_page(int fd, std::uint64_t offset, std::array<std::uint8_t, kPageSize>& page) {
+// How much of the page there is before the file ends; -1, and errno, when it cannot be read.
+ssize_t read_page(int fd, std::uint64_t offset, MutableBytes page) {
     std::size_t got = 0;
-    while (got < kPageSize) {
-        const ssize_t size = ::pread(fd, page.data() + got, kPageSize - got, static_cast<off_t>(offset + got));
+    while (got < page.size()) {
+        const ssize_t size = ::pread(fd, page.data() + got, page.size() - got, static_cast<off_t>(offset + got));
         if (size < 0 && errno == EINTR) continue;
-        if (size <= 0) return false;
+        if (size < 0) return -1;
+        if (size == 0) break;
         got += static_cast<std::size_t>(size);
     }
-    return true;
+    return static_cast<ssize_t>(got);
+}
+
+// Neither a new page nor a valid one: impossible header, wrong checksum, and no LSN that would excuse it.
+void make_invalid(MutableBytes page) {
+    std::fill(page.begin(), page.end(), std::uint8_t{0xFF});
+    std::fill(page.begin(), page.begin() + sizeof(Lsn), std::uint8_t{0});
 }
 
 }  // namespace
@@ -85,7 +92,8 @@ bool PageChecker::survives_rereading(MutableBytes page, std::uint32_t block, con
     std::array<std::uint8_t, kPageSize> again{};
     for (int i = 0; i < kRereads; ++i) {
         if (i > 0 && bad_count_ < kPausesUntil && cancel.wait_for(kRereadPause)) return true;
-        if (!read_page(fd_, static_cast<std::uint64_t>(block) * kPageSize, again)) return true;  // truncated meanwhile
+        const ssize_t size = read_page(fd_, static_cast<std::uint64_t>(block) * kPageSize, again);
+        if (size != static_cast<ssize_t>(kPageSize)) return true;  // truncated meanwhile, or counted by read_singly()
         if (is_good(again, block)) {
             std::copy(again.begin(), again.end(), page.begin());
             return true;
@@ -100,9 +108,31 @@ void PageChecker::check(MutableBytes data, std::uint64_t offset, const CancelTok
         const auto block = static_cast<std::uint32_t>((offset + at) / kPageSize);
         const MutableBytes page = data.subspan(at, kPageSize);
         if (is_good(page, block) || survives_rereading(page, block, cancel)) continue;
-        ++bad_count_;
-        if (bad_blocks_.size() < kListedBlocks) bad_blocks_.push_back(block);
+        count_bad(block);
     }
+}
+
+void PageChecker::count_bad(std::uint32_t block) {
+    ++bad_count_;
+    if (bad_blocks_.size() < kListedBlocks) bad_blocks_.push_back(block);
+}
+
+Result<std::size_t> PageChecker::read_singly(MutableBytes data, std::uint64_t offset, const std::string& path) {
+    std::size_t done = 0;
+    while (done < data.size()) {
+        const MutableBytes page = data.subspan(done, std::min(kPageSize, data.size() - done));
+        ssize_t size = read_page(fd_, offset + done, page);
+        if (size < 0 && errno == EIO) size = read_page(fd_, offset + done, page);
+        if (size < 0 && errno != EIO) return errno_status(errno, "could not read file", path);
+        if (size < 0) {
+            make_invalid(page);
+            count_bad(static_cast<std::uint32_t>((offset + done) / kPageSize));
+            size = static_cast<ssize_t>(page.size());
+        }
+        done += static_cast<std::size_t>(size);
+        if (static_cast<std::size_t>(size) < page.size()) break;
+    }
+    return done;
 }
 
 }  // namespace forge::backup

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/cancel.h"
 #include "core/base/lsn.h"
+#include "core/base/status.h"
 
 namespace forge::backup {
 
@@ -27,11 +29,17 @@ public:
     // good in a second reading replaces the one in `data`.
     void check(MutableBytes data, std::uint64_t offset, const CancelToken& cancel);
 
+    // Reads whole pages one by one from `offset`, where reading all of them at once met an error of the disk. A page
+    // that cannot be read the second time either counts as bad, and gets content that the server refuses. Returns the
+    // bytes up to the end of the file or of `data`; any other failure is one of `path`.
+    Result<std::size_t> read_singly(MutableBytes data, std::uint64_t offset, const std::string& path);
+
     // Blocks counted from the start of the file: how many, and the first ten.
     std::uint64_t bad_count() const { return bad_count_; }
     const std::vector<std::uint32_t>& bad_blocks() const { return bad_blocks_; }
 
 private:
+    void count_bad(std::uint32_t block);
     bool is_good(ByteView page, std::uint32_t block) const;
     bool survives_rereading(MutableBytes page, std::uint32_t block, const CancelToken& cancel) const;
 
