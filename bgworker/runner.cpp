@@ -72,8 +72,10 @@ private:
     void enter(BackupPhase phase, int progress_phase);
     void start_helper();
     void start_backup();
+    void require_writable_wal();
     void copy_files();
     void stop_backup();
+    void require_room_for_wal();
     void wait_for_wal();
     bool is_in_store(const std::string& segment, Deadline deadline);
     void pause_for_wal(Deadline deadline);
@@ -122,6 +124,7 @@ void Runner::start_backup() {
     if (!XLogArchivingActive())
         throw_status(Status(Kind::kInvalid, "WAL is not archived, so a base backup could not be restored",
                             "Set archive_mode to \"on\" and restart the server."));
+    require_writable_wal();
     enter(BackupPhase::kCheckpoint, PROGRESS_BASEBACKUP_PHASE_WAIT_CHECKPOINT);
     from_standby_ = RecoveryInProgress();
     session_ = call_server([] { return start_backup_mode("forge_backup"); });
@@ -193,7 +196,14 @@ void Runner::copy_files() {
     update_state([&](SharedState& state) { state.backup.name.set(copied.text(Tag::kName)); });
 }
 
+// Both ends of a backup begin a new segment. Where pg_wal has become read-only the server does not survive that: so it
+// must not be a backup that makes it happen.
+void Runner::require_writable_wal() {
+    if (access(XLOGDIR, W_OK) != 0) throw_status(errno_status(errno, "could not write to directory", XLOGDIR));
+}
+
 void Runner::stop_backup() {
+    require_writable_wal();
     stop_lsn_ = call_server([this] { return stop_backup_mode(session_); });
 }
 
@@ -226,6 +236,15 @@ void Runner::pause_for_wal(Deadline deadline) {
     if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
 }
 
+// What the backup has stored may be the very room that the WAL lacks, and WAL is worth more.
+void Runner::require_room_for_wal() {
+    bool full = false;
+    update_state([&](SharedState& state) { full = state.archiver.problem.kind.view() == kind_name(Kind::kExhausted); });
+    if (full)
+        throw_status(Status(Kind::kExhausted, "there is no room for the WAL of the base backup",
+                            "forge_backup.archive_status says what is full; what the backup has stored is removed."));
+}
+
 // The wait that pg_backup_stop() would do without a limit: all WAL of the backup must be in the store before the backup
 // exists. Where this server archives, its own status files say when to look there.
 void Runner::wait_for_wal() {
@@ -239,6 +258,7 @@ void Runner::wait_for_wal() {
     const std::string last_name = wal_file_name(session_->timeline, last);
     const bool archives_here = !from_standby_ || XLogArchivingAlways();
     while (archives_here && SteadyClock::now() < deadline) {
+        require_room_for_wal();
         const char* const name = last_name.c_str();
         if (!call_server([name] { return XLogArchiveIsBusy(name); })) break;
         pause_for_wal(deadline);
