@@ -809,6 +809,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if (method, path) == ("POST", "/__reset"):
                 store.reset()
                 return {}
+            if (method, path) == ("POST", "/__certificate"):
+                files = json.loads(body)
+                Handler.tls = tls_context(files["cert"], files["key"])
+                return {}
             if (method, path) == ("GET", "/__objects"):
                 return {bucket: {key: {"size": len(found.data), "etag": found.etag} for key, found in objects.items()}
                         for bucket, objects in store.buckets.items()}
@@ -869,6 +873,17 @@ def parse_options():
     return parser.parse_args()
 
 
+def tls_context(certificate, key, old=False):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if old:
+        warnings.simplefilter("ignore", DeprecationWarning)  # that is the point of it
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 def main():
     options = parse_options()
     store = Store(options)
@@ -877,13 +892,7 @@ def main():
             store.set_script(json.load(source))
     Handler.store = store
     if options.tls_cert:
-        Handler.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if options.tls_old:
-            warnings.simplefilter("ignore", DeprecationWarning)  # that is the point of it
-            Handler.tls.set_ciphers("DEFAULT@SECLEVEL=0")
-            Handler.tls.minimum_version = ssl.TLSVersion.TLSv1
-            Handler.tls.maximum_version = ssl.TLSVersion.TLSv1_1
-        Handler.tls.load_cert_chain(options.tls_cert, options.tls_key)
+        Handler.tls = tls_context(options.tls_cert, options.tls_key, options.tls_old)
     server = Server(("127.0.0.1", options.port), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     write_port_file(options.port_file, server.server_address[1])

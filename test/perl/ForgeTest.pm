@@ -134,11 +134,15 @@ sub seconds
 #   conf => TEXT         more settings
 #   start => 0           configured only
 #   first_backup => 0    do not wait for the base backup that a new prefix gets
+#   prepare => CODE      called with the node before anything is in its directory
+#   initdb => [...]      more options of initdb
 sub forge_node
 {
 	my ($name, %option) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 1, extra => [ '--wal-segsize=1', '-k', '--locale=C.UTF-8', '-E', 'UTF8' ]);
+	$option{prepare}->($node) if $option{prepare};
+	$node->init(allows_streaming => 1,
+		extra => [ '--wal-segsize=1', '-k', '--locale=C.UTF-8', '-E', 'UTF8', @{ $option{initdb} // [] } ]);
 	my $preload = $option{preload} // 1;
 	my $forge = $node->{forge} = { preload => $preload };
 	# Statements in the log would drown what is looked for there.
