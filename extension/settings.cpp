@@ -75,6 +75,8 @@ void define_schedule_settings() {
                   "Time between two looks at whether the storage has all that is needed.",
                   "What is missing and still in pg_wal is archived again; for what is lost a base backup is made.",
                   &settings.check_interval, 5 * 60 * 1000, {1000, 24 * 3600 * 1000}, GUC_UNIT_MS);
+    define_text("forge_backup.corrupt_pages", "What a base backup does that finds corrupt pages: warn or fail.",
+                "With \"warn\" it is made, and they are recorded in it.", &settings.corrupt_pages, "warn");
     define_text("forge_backup.clone_policy", "What to do in a prefix that belongs to another cluster: warn, off or on.",
                 nullptr, &settings.clone_policy, "warn");
 }
@@ -135,6 +137,7 @@ std::vector<std::string> settings_snapshot() {
     add("delta_max_steps", number_text_unless(settings.delta_max_steps, kNotSet));
     add_text("delta_origin", settings.delta_origin);
     add_text("clone_policy", settings.clone_policy);
+    add_text("corrupt_pages", settings.corrupt_pages);
     add("upload_concurrency", number_text_unless(settings.upload_concurrency, 0));
     add("download_concurrency", number_text_unless(settings.download_concurrency, 0));
     add("disk_rate_limit", number_text(settings.disk_rate_limit));

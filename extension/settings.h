@@ -24,6 +24,7 @@ struct SettingValues {
     int delta_max_steps;
     char* delta_origin;
     char* clone_policy;
+    char* corrupt_pages;
     int archive_timeout;  // milliseconds
     int upload_concurrency;
     int download_concurrency;

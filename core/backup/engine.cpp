@@ -116,6 +116,7 @@ private:
     Status run_workers(std::vector<ScanEntry> entries);
     Status pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
     void collect(Packer& packer);
+    Status check_pages() const;
     Status copy_control_file();
     Status write_part(const std::string& file_name, const std::vector<SmallFile>& files);
     Status write_label(const BackupStop& stop);
@@ -196,6 +197,7 @@ Status Engine::copy_files() {
         progress_.bytes_total = scan->file_bytes;
     }
     FORGE_TRY(run_workers(std::move(scan->entries)));
+    if (repository_->settings().fail_on_corrupt_pages) FORGE_TRY(check_pages());
     FORGE_TRY(copy_control_file());
     copied_ = true;
     return {};
@@ -280,6 +282,18 @@ void Engine::collect(Packer& packer) {
         packed_size_ += member.size;
         members_.push_back(std::move(member));
     }
+}
+
+Status Engine::check_pages() const {
+    for (const PackedMember& member : members_)
+        if (member.bad_count > 0)
+            return Status(Kind::kCorrupt,
+                          "file " + quoted(member.name.substr(1)) + " has " + std::to_string(member.bad_count) +
+                              (member.bad_count == 1 ? " corrupt page" : " corrupt pages") + ", first block " +
+                              std::to_string(member.bad_blocks.front()),
+                          "Repair the data directory. With forge_backup.corrupt_pages = \"warn\" the backup would be "
+                          "made, and record the page.");
+    return {};
 }
 
 Status Engine::copy_control_file() {

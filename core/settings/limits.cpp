@@ -96,6 +96,19 @@ Status load_part_size(Draft& draft) {
     return {};
 }
 
+Status load_corrupt_pages(Draft& draft) {
+    const auto found = draft.sources.setting("corrupt_pages");
+    bool& fail = draft.settings.fail_on_corrupt_pages;
+    if (found) {
+        if (found->value != "warn" && found->value != "fail")
+            return found->invalid("unrecognized policy " + quoted(found->value),
+                                  "Available policies are \"warn\" and \"fail\".");
+        fail = found->value == "fail";
+    }
+    draft.note("corrupt_pages", fail ? "fail" : "warn", found);
+    return {};
+}
+
 Status load_retain(Draft& draft) {
     auto found = draft.sources.setting("retain", "-1");
     const bool own = found.has_value();
@@ -121,6 +134,7 @@ Status load_limits(Draft& draft) {
     FORGE_TRY(load_rate(draft, "network_rate_limit", "WALG_NETWORK_RATE_LIMIT", settings.network_rate_limit));
     FORGE_TRY(load_memory_limit(draft));
     FORGE_TRY(load_part_size(draft));
+    FORGE_TRY(load_corrupt_pages(draft));
     return load_retain(draft);
 }
 

@@ -24,8 +24,8 @@ inline constexpr std::string_view kDefaultEnvDir = "/run/etc/wal-e.d/env";
 
 struct Inputs {
     // Setting name ("storage", "s3_endpoint", …) -> value. Not set: an empty value; -1 for "retain",
-    // "delta_max_steps" and "compression_level"; 0 for the concurrencies and rate limits; "auto" for "s3_path_style". Other names are
-    // ignored.
+    // "delta_max_steps" and "compression_level"; 0 for the concurrencies and rate limits; "auto" for "s3_path_style".
+    // Other names are ignored.
     std::map<std::string, std::string> explicit_values;
     std::map<std::string, std::string> environment;     // variable -> value; may be empty
     std::string env_dir = std::string(kDefaultEnvDir);  // absent directory = none
@@ -55,6 +55,7 @@ struct Settings {
     std::uint64_t memory_limit = 256ULL << 20;
     std::uint64_t part_size_limit = 1ULL << 30;  // uncompressed bytes in a part of a backup (WALG_TAR_SIZE_THRESHOLD)
     std::string user_data;                       // WALG_SENTINEL_USER_DATA, JSON text or empty
+    bool fail_on_corrupt_pages = false;          // a base backup that finds pages with wrong checksums does not exist
     int retain = 5;                              // setting, else BACKUP_NUM_TO_RETAIN
     // Delta backups: how many may follow a full one; 0 = every backup is full.
     int delta_max_steps = 0;

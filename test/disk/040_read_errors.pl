@@ -37,13 +37,19 @@ is(scalar(grep { exists $files->{$_}{CorruptBlocks} } keys %$files), 1, 'D4: and
 like(log_since($node, $offset), qr/WARNING: .*could not read file ".*\Q$path\E": Input\/output error/, 'D4: the log names the file');
 like(log_since($node, $offset), qr/WARNING: .*base backup "\Q$backup\E" has 1 corrupt page/, 'D4: and the backup');
 
+$node->append_conf('postgresql.conf', "forge_backup.corrupt_pages = 'fail'\n");
+$node->reload;
+my ($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');
+isnt($code, 0, 'D4: where corrupt_pages is "fail" there is no backup');
+like($err, qr/file "\Q$path\E" has 1 corrupt page, first block 3/, 'D4: and the page is named');
+
 faults("read */$path EIO 1");
 $backup = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');
 $files = decode_json(read_text("$bucket/basebackups_005/$backup/files_metadata.json"))->{Files};
 ok(!exists $files->{"/$path"}{CorruptBlocks}, 'D4: a page that can be read the second time is none of them');
 
 faults('read */global/pg_filenode.map EIO -');
-my ($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');
+($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');
 isnt($code, 0, 'D4: where another file cannot be read there is no backup');
 like($err, qr/could not read file ".*global\/pg_filenode.map": Input\/output error/, 'D4: and the file is named');
 no_faults();
