@@ -7,6 +7,7 @@ use ForgeTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+no_faults();
 my $disk = small_disk('100m');
 my $bucket = "$disk/bucket";
 mkdir $bucket;
@@ -44,6 +45,18 @@ is(archive_value($node, 'problem IS NULL'), 't', 'D1: and nothing is the matter 
 like(log_since($node, $offset), qr/archiving works again/, 'D1: which the log says');
 ($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');
 is($code, 0, 'D1: base backups are made again') or diag($err);
+
+# Room for the parts of a backup, and none for the WAL.
+faults("write */wal_005/* ENOSPC -");
+my $before = join(' ', backup_names($bucket));
+my $took = seconds(sub { ($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)') });
+isnt($code, 0, 'D1: a backup whose WAL finds no room fails');
+like($err, qr/there is no room for the WAL of the base backup/, 'D1: and says why');
+cmp_ok($took, '<', 30, 'D1: soon');
+ok(wait_until('the parts are removed', sub { join(' ', sort keys %{ { map { m{^basebackups_005/([^/]+)/} ? ($1 => 1) : () } tree($bucket) } }) eq $before }),
+	'D1: what it had stored makes room');
+no_faults();
+wait_archived($node);
 cli_ok('verify', '--all', '--env-dir', env_dir_of($node), 'D1: and everything verifies');
 $node->stop;
 
