@@ -29,7 +29,7 @@ is(archive_value($node, 'problem_kind'), 'exhausted', 'D1: and its class');
 is(archive_state($node, $waiting), 'ready', 'D1: the segment waits');
 is(scalar(grep { $_ eq $waiting } wal_names($bucket)), 0, 'D1: no part of it stands under its name');
 is(partial_files(), '', 'D1: nor under another one');
-like(log_since($node, $offset), qr/WARNING:  forge_backup: could not archive "$waiting": .*No space left on device.*\n.*HINT: /,
+like(log_since($node, $offset), qr/WARNING:  forge_backup: could not archive "$waiting": .*No space left on device.*\n(?:.*DETAIL: .*\n)?.*HINT: /,
 	'D1: the log says what to do');
 
 my ($code, undef, $err) = $node->psql('postgres', 'SELECT forge_backup.trigger_basebackup("full" => true)');

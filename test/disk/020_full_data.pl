@@ -17,6 +17,8 @@ rename("$store/bucket", "$store/gone") or die $!;
 write_text("$store/bucket", '');
 my @waiting = map { switch_wal($node) } 1 .. 5;
 ok(wait_until('the store is missed', sub { archive_value($node, 'problem IS NOT NULL') eq 't' }), 'D1: WAL waits for its store');
+# The segment that the server writes to is there, so that it can live on what little it writes by itself.
+$node->safe_psql('postgres', "SELECT pg_logical_emit_message(true, 'test', 'the next segment begins')");
 my $filler = fill_disk($data);
 is(free_disk($data), 0, 'D1: the volume is full');
 
