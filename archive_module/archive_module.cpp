@@ -261,6 +261,7 @@ void Archiver::handle(const Frame& frame) {
         }
         update_state([&](SharedState& state) {
             state.archiver.breaker.set(frame.text(Tag::kState));
+            state.archiver.conditional_put.set(frame.text(Tag::kConditionalPut));
             state.archiver.breaker_failures = frame.number(Tag::kFailures);
             state.archiver.breaker_next_try = open ? next_at : 0;
             if (open) state.archiver.problem.set(status_of(frame));

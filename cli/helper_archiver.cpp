@@ -35,6 +35,7 @@ private:
     void start(const std::string& name, const Pending& pending);
     void finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker,
                   const Status& result);
+    void tell_features(store::Breaker::State state);
     void answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result);
     std::shared_ptr<store::Breaker> make_breaker();
     void set_breaker(std::shared_ptr<store::Breaker> breaker);
@@ -50,6 +51,8 @@ private:
     std::map<std::string, Pending> pending_;
     std::atomic<std::uint64_t> generation_{0};  // of uploader_
     std::shared_ptr<store::Breaker> breaker_;
+    std::shared_ptr<repository::Repository> repository_;  // that the uploader uses
+    std::optional<bool> conditional_put_;                 // as far as the server was told
     std::unique_ptr<wal::Uploader> uploader_;
     std::vector<std::future<void>> retired_;  // uploaders of earlier settings on their way out
 };
@@ -91,6 +94,11 @@ void Archiver::follow_configuration() {
     if (breaker_ && breaker_->state() != store::Breaker::State::kClosed)
         send_store_state(store::Breaker::State::kClosed, {});
     set_breaker(nullptr);
+    {
+        const std::lock_guard lock(mutex_);
+        repository_ = config_.state() == Configuration::State::kOn ? config_.repository() : nullptr;
+        conditional_put_.reset();
+    }
     if (config_.state() == Configuration::State::kOn) {
         wal::UploaderOptions options;
         options.data_directory = hello_.data_directory;
@@ -151,11 +159,24 @@ void Archiver::finished(const std::string& name, std::uint64_t generation,
     }
     // A file that takes longer than the server waits is no failure of the store: its upload goes on (N13).
     const bool only_slow = result.is(Kind::kTimeout) && pending.deadline.passed();
-    if (result.ok())
+    if (result.ok()) {
         breaker->success();
-    else if (!only_slow)
+        tell_features(breaker->state());
+    } else if (!only_slow)
         breaker->failure(result);
     answer(name, pending.epoch, "on", result);
+}
+
+// Known when the first file is stored; before the answer, so that who waits for that sees it.
+void Archiver::tell_features(store::Breaker::State state) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (conditional_put_ || !repository_) return;
+        const auto known = repository_->store().known_features();
+        if (!known) return;
+        conditional_put_ = known->conditional_put;
+    }
+    send_store_state(state, {});
 }
 
 void Archiver::answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result) {
@@ -207,6 +228,10 @@ void Archiver::send_store_state(store::Breaker::State state, const Status& error
         frame.add_number(Tag::kFailures, 0);
     }
     frame.add_number(Tag::kNextTry, next_try);
+    {
+        const std::lock_guard lock(mutex_);
+        if (conditional_put_) frame.add(Tag::kConditionalPut, *conditional_put_ ? "yes" : "no");
+    }
     channel_.send(add_status(frame, error));
 }
 

@@ -80,7 +80,8 @@ struct ArchiverInfo {
     TimestampTz last_archived_at;
     Text<48> last_failed;
     TimestampTz last_failed_at;
-    Problem problem;  // of the last failed attempt; cleared by success
+    Problem problem;          // of the last failed attempt; cleared by success
+    Text<8> conditional_put;  // "yes" or "no"; empty = not known yet
     Text<16> breaker;
     std::uint64_t breaker_failures;
     TimestampTz breaker_next_try;

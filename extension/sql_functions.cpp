@@ -302,6 +302,12 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
     rows.add_problem("archive_problem", archiver.problem);
     if (!archiver.breaker.empty())
         rows.add("store_breaker", std::string(archiver.breaker.view()), time_or_null(archiver.breaker_next_try));
+    if (!archiver.conditional_put.empty())
+        rows.add("store_conditional_put", std::string(archiver.conditional_put.view()),
+                 archiver.conditional_put.view() == "yes"
+                     ? Cell()
+                     : Cell("the store is looked into before each write; two clusters with one prefix could still "
+                            "write at the same moment"));
 }
 
 Cell whole_number(std::optional<double> value) {

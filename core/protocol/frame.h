@@ -21,7 +21,7 @@
 //               "ok" at once and nothing is stored.
 // kForget       kName: the server side stopped waiting; the job may go on
 // kStoreState   kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none),
-//               kKind, kMessage: on each change
+//               kKind, kMessage, and kConditionalPut ("yes" | "no") once that is known: on each change
 //
 // Role "backup", one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded:
 // kBackupBegin  kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds since
@@ -158,6 +158,7 @@ enum class Tag : std::uint16_t {
     kWal,
     kSchedule,
     kExecute,
+    kConditionalPut,
 };
 
 struct Frame {

@@ -13,6 +13,7 @@ public:
 
     std::string url() const override { return next_->url(); }
     StoreFeatures features() override { return next_->features(); }
+    std::optional<StoreFeatures> known_features() override { return next_->known_features(); }
     Result<ObjectInfo> head(const std::string& key, const CallContext& context) override {
         return next_->head(key, context);
     }

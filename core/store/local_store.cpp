@@ -270,6 +270,7 @@ public:
 
     std::string url() const override { return "file://" + root_; }
     StoreFeatures features() override { return {.conditional_put = true}; }
+    std::optional<StoreFeatures> known_features() override { return features(); }
 
     Result<ObjectInfo> head(const std::string& key, const CallContext& context) override;
     Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<ByteRange> range,

@@ -57,6 +57,8 @@ public:
     // "s3://bucket/prefix" or "file:///dir": for messages, never with credentials.
     virtual std::string url() const = 0;
     virtual StoreFeatures features() = 0;
+    // The same without asking the store; nothing while it has not been asked. Never waits.
+    virtual std::optional<StoreFeatures> known_features() { return std::nullopt; }
 
     virtual Result<ObjectInfo> head(const std::string& key, const CallContext& context) = 0;
     // The object's bytes, all or a range. The Source verifies that as many bytes came as were announced (kCorrupt when

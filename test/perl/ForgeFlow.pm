@@ -54,6 +54,8 @@ sub ships_and_backs_up
 	like($listing, qr{/site/shop/wal_005/$segment\.lz4$}m, 'the WAL of a server under load is there');
 	my ($largest) = sort { $b <=> $a } $listing =~ m{^\S+ \S+ +(\d+) .*/tar_partitions/part_}mg;
 	cmp_ok($largest, '>', 16 << 20, 'a part of the backup went up in several pieces');
+	like(status_value($node, 'store_conditional_put'), qr/^(?:yes|no \| the store is looked into)/,
+		'S8: status() says whether the store itself refuses to replace objects');
 	is($node->safe_psql('postgres', 'SELECT failed_count FROM pg_stat_archiver'), '0', 'no attempt to archive has failed');
 	return ($full, $delta);
 }

@@ -37,6 +37,8 @@ is($node->safe_psql('postgres', 'SELECT failed_count FROM pg_stat_archiver'), '0
 like($node->safe_psql('postgres', 'SELECT a FROM forge_backup.archive_status a'), qr/$segment/,
 	'archive_status shows the last archived segment');
 
+is(status_value($node, 'store_conditional_put'), 'yes', 'a directory refuses to replace objects, and status() says so');
+
 # The same file again.
 my $inode = (stat "$bucket/wal_005/$segment.zst")[1];
 offer_again($segment);

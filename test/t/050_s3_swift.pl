@@ -18,6 +18,8 @@ my $moment = $node->safe_psql('postgres', 'SELECT now()');
 $node->safe_psql('postgres', 'DROP TABLE t');
 wait_archived($node);
 
+like(status_value($node, 'store_conditional_put'), qr/^no \| the store is looked into/,
+	'S8: status() says that this store does not refuse to replace objects');
 my $listing = s3cmd($swift, 'ls', '-r', "s3://$swift->{BUCKET}/site/shop/");
 for my $key (
 	"basebackups_005/$backup/files_metadata.json", "basebackups_005/$backup/metadata.json",

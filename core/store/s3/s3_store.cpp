@@ -33,6 +33,7 @@ public:
 
     std::string url() const override;
     StoreFeatures features() override;
+    std::optional<StoreFeatures> known_features() override;
     Result<ObjectInfo> head(const std::string& key, const CallContext& context) override;
     Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<ByteRange> range,
                                         const CallContext& context) override;
@@ -276,6 +277,12 @@ StoreFeatures S3Store::features() {
     const CallContext context{.deadline = Deadline::after(kProbeTime), .cancel = nullptr, .max_attempts = 2};
     const Result<bool> conditional = conditional_put(context);
     return {.conditional_put = conditional.ok() && *conditional};
+}
+
+std::optional<StoreFeatures> S3Store::known_features() {
+    const std::unique_lock lock(features_mutex_, std::try_to_lock);
+    if (!lock.owns_lock() || !conditional_put_) return std::nullopt;
+    return StoreFeatures{.conditional_put = *conditional_put_};
 }
 
 // Asked once; an answer that says nothing about the feature (no permission, for example) is not remembered, and the
