@@ -125,6 +125,11 @@ void CommandLine::choice(const std::string& names, std::string& into, const std:
     parser_->app.add_option(names, into, help)->check(CLI::IsMember(values))->type_name("WORD");
 }
 
+void CommandLine::ignore_unknown() {
+    parser_->app.allow_extras();
+    std::erase_if(words_, [](const std::string& word) { return word.starts_with("--") && word.ends_with('='); });
+}
+
 void CommandLine::more_help(const std::string& text) { parser_->app.footer("\n" + text); }
 
 std::optional<int> CommandLine::parse() {

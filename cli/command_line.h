@@ -41,6 +41,9 @@ public:
     void flag(const std::string& names, bool& into, const std::string& help);
     void choice(const std::string& names, std::string& into, const std::vector<std::string>& values,
                 const std::string& help);
+    // Arguments nobody knows are ignored with a warning, and "--option=" counts as not given: for callers that pass on
+    // whatever they were configured with.
+    void ignore_unknown();
     // What --help shows below the options, as it is.
     void more_help(const std::string& text);
 

@@ -215,7 +215,16 @@ Session::Session(const CommandLine& line, milliseconds grace, Patience patience)
     : line_(line), patience_(patience), logger_(line.global()), signals_(cancel_, grace) {}
 
 std::shared_ptr<repository::Repository> Session::open(const std::string& data_directory) {
-    Result<LoadedSettings> loaded = load_settings(line_.global(), data_directory);
+    return open_loaded(load_settings(line_.global(), data_directory));
+}
+
+std::shared_ptr<repository::Repository> Session::open_at(const std::string& storage) {
+    GlobalOptions options = line_.global();
+    options.settings["storage"] = storage;
+    return open_loaded(load_settings(options));
+}
+
+std::shared_ptr<repository::Repository> Session::open_loaded(Result<LoadedSettings> loaded) {
     if (!loaded.ok()) {
         logger_.error(loaded.status());
         return nullptr;

@@ -82,6 +82,9 @@ public:
     // load_settings().
     std::shared_ptr<repository::Repository> open(const std::string& data_directory = {});
 
+    // The same with another storage than the settings say.
+    std::shared_ptr<repository::Repository> open_at(const std::string& storage);
+
     store::CallContext context() const;
     StderrLogger& log() { return logger_; }
     CancelToken& cancel() { return cancel_; }
@@ -91,6 +94,8 @@ public:
     int signal() const { return signals_.received(); }  // 0 = none
 
 private:
+    std::shared_ptr<repository::Repository> open_loaded(Result<LoadedSettings> loaded);
+
     const CommandLine& line_;
     const Patience patience_;
     StderrLogger logger_;

@@ -17,6 +17,8 @@ using forge::cli::Verb;
 constexpr Verb kVerbs[] = {
     {"restore", "Restore a backup into a new directory and set up recovery to a chosen moment",
      forge::cli::run_restore},
+    {"clone", "Make the data directory of a new cluster from another one's backup (Patroni)", forge::cli::run_clone},
+    {"replica", "Make the data directory of a replica from the newest backup (Patroni)", forge::cli::run_replica},
     {"plan", "Show what a restore would do, without doing it", forge::cli::run_plan},
     {"backup-list", "List the base backups", forge::cli::run_backup_list},
     {"backup-push", "Make a base backup of a running server", forge::cli::run_backup_push},

@@ -94,12 +94,15 @@ ServerConnection::ServerConnection(ServerConnection&&) noexcept = default;
 ServerConnection& ServerConnection::operator=(ServerConnection&&) noexcept = default;
 ServerConnection::~ServerConnection() = default;
 
-Result<ServerConnection> ServerConnection::open() {
+Result<ServerConnection> ServerConnection::open() { return open({}); }
+
+Result<ServerConnection> ServerConnection::open(const std::string& connection_string) {
     auto session = std::make_unique<Session>();
     if (!session->library.load())
         return Status(Kind::kUnavailable, "the PostgreSQL client library \"libpq.so.5\" cannot be loaded",
                       "Install the package \"libpq5\".");
-    const bool names_database = std::getenv("PGDATABASE") != nullptr;
+    const bool names_database = std::getenv("PGDATABASE") != nullptr && connection_string.empty();
+    const std::string database = connection_string.empty() ? "postgres" : connection_string;
     const std::string options = session_options();
     const std::array<const char*, 6> names{"fallback_application_name",
                                            "client_encoding",
@@ -107,8 +110,8 @@ Result<ServerConnection> ServerConnection::open() {
                                            "options",
                                            names_database ? nullptr : "dbname",
                                            nullptr};
-    const std::array<const char*, 6> values{"forge-backup", "UTF8", "10", options.c_str(), "postgres", nullptr};
-    session->connection = session->library.connect(names.data(), values.data(), 0);
+    const std::array<const char*, 6> values{"forge-backup", "UTF8", "10", options.c_str(), database.c_str(), nullptr};
+    session->connection = session->library.connect(names.data(), values.data(), 1);
     if (session->connection == nullptr || session->library.status(session->connection) != kConnectionOk) {
         const std::string why = session->connection == nullptr
                                     ? "out of memory"

@@ -19,6 +19,8 @@ public:
     // "postgres" unless PGDATABASE says another. kUnavailable when the library is not installed or the server cannot be
     // reached.
     static Result<ServerConnection> open();
+    // By a connection string ("host=… port=… user=…"), which wins over the environment.
+    static Result<ServerConnection> open(const std::string& connection_string);
     ServerConnection(ServerConnection&&) noexcept;
     ServerConnection& operator=(ServerConnection&&) noexcept;
     ~ServerConnection();  // the server ends a backup that was started and not stopped

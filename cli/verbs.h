@@ -29,6 +29,8 @@ int run_delete(CommandLine& line);
 int run_wal_show(CommandLine& line);
 int run_wal_verify(CommandLine& line);
 int run_restore(CommandLine& line);
+int run_clone(CommandLine& line);
+int run_replica(CommandLine& line);
 int run_plan(CommandLine& line);
 int run_check(CommandLine& line);
 int run_verify(CommandLine& line);
