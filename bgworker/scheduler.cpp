@@ -145,6 +145,7 @@ private:
     void judge_finished_backup(const BackupInfo& backup);
     void look_at_store();
     Status interrupted() const;
+    bool may_look() const { return runner_ == nullptr && interrupted().ok(); }
     void judge(const ArchiveLook& look);
     BackupReason reason_for_backup(const ArchiveLook& look);
     void want_backup(BackupReason reason, const ArchiveLook& look);
@@ -284,7 +285,7 @@ Status Scheduler::interrupted() const {
 void Scheduler::look_at_store() {
     const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
     const bool due = SteadyClock::now() >= next_look_;
-    if (runner_ != nullptr || (!look_wanted_ && !again && !due) || !look_retry_.passed()) return;
+    if (!may_look() || (!look_wanted_ && !again && !due) || !look_retry_.passed()) return;
     const StoreState before = store_;
     const bool contents = SteadyClock::now() >= next_contents_ && !in_recovery_;
     // The waits of the link swallow what others wanted to tell by the latch.
@@ -512,9 +513,16 @@ Status Scheduler::current_problem() const {
 void Scheduler::publish() {
     const TimestampTz next = in_recovery_ ? 0 : schedule_.next(minute_now());
     const Status problem = current_problem();
+    TimestampTz retry = 0;
+    if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) {
+        const auto wait =
+            std::chrono::duration_cast<std::chrono::microseconds>(backup_retry_.at() - SteadyClock::now());
+        retry = GetCurrentTimestamp() + wait.count();
+    }
     update_state([&](SharedState& state) {
         state.scheduler.next_run = next;
         state.scheduler.problem.set(problem);
+        state.scheduler.retry_at = retry;
         state.scheduler.backups.set(backups_ == Backups::kSome   ? "some"
                                     : backups_ == Backups::kNone ? "none"
                                                                  : "unknown");
@@ -527,8 +535,8 @@ milliseconds Scheduler::pause() const {
     Deadline next = now + kIdlePause;
     if (in_recovery_) next = std::min(next, now + kStandbyPause);
     const auto consider = [&](Deadline at) { next = std::min(next, std::max(at, now)); };
-    if (look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError) consider(look_retry_.at());
-    if (runner_ == nullptr) consider(std::max(next_look_, look_retry_.at()));
+    const bool look_again = look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError;
+    if (may_look()) consider(look_again ? look_retry_.at() : std::max(next_look_, look_retry_.at()));
     consider(next_measurement_);
     if (retention_.running()) consider(now + kRetentionPause);
     if (!in_recovery_ && retention_at_ > now) consider(retention_at_);

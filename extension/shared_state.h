@@ -185,8 +185,9 @@ struct SchedulerInfo {
     int pid;
     Latch* latch;  // in shared memory, valid in every process; null = not running
     TimestampTz next_run;
-    Problem problem;   // wrong schedule or time zone, helper that does not start
-    Text<32> backups;  // "unknown", "none", "some"
+    TimestampTz retry_at;  // of a base backup that failed; 0 = none waits
+    Problem problem;       // wrong schedule or time zone, helper that does not start
+    Text<32> backups;      // "unknown", "none", "some"
     // The newest backup that leads to now, as the last look into the storage found it.
     Text<128> newest;
     TimestampTz newest_finished_at;

@@ -353,6 +353,8 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
     rows.add_problem("scheduler_problem", scheduler.problem);
     rows.add("schedule", text_or_null(settings.schedule), text_or_null(settings.schedule_timezone));
     rows.add("next_backup", time_or_null(scheduler.next_run));
+    if (scheduler.retry_at != 0)
+        rows.add("next_attempt", time_or_null(scheduler.retry_at), "of the base backup that failed");
     rows.add("backups_in_storage", std::string(scheduler.backups.view()), time_or_null(scheduler.looked_at));
     rows.add("newest_backup", text_or_null(scheduler.newest.view()), time_or_null(scheduler.newest_finished_at));
     if (scheduler.holes > 0)
