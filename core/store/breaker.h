@@ -21,9 +21,9 @@ public:
     struct Options {
         int failures_to_open = 5;
         milliseconds first_pause{1000};
-        milliseconds max_pause{60000};
-        // After a refusal; a little less than the minute after which the server's archiver asks by itself.
-        milliseconds refused_pause{55000};
+        // Both are less than a minute: who repairs the store, or its permissions, is to see it work within one.
+        milliseconds max_pause{45000};
+        milliseconds refused_pause{45000};
     };
     using Now = std::function<Steady::time_point()>;
     // Called without the breaker's lock, by the thread whose report changed the state; the error is the last one.
