@@ -180,7 +180,7 @@ TEST_F(BreakerTest, ARefusalOpensAtOnceAndForLonger) {
         EXPECT_EQ(breaker.state(), Breaker::State::kOpen);
         EXPECT_FALSE(breaker.allow());
         for (int i = 0; i < 3; ++i) {  // the pause does not grow
-            EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(55000));
+            EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(45000));
             now_ = *breaker.next_try();
             ASSERT_TRUE(breaker.allow());
             breaker.failure(refusal);
@@ -197,7 +197,7 @@ TEST_F(BreakerTest, PausesAfterRefusalsVaryALittle) {
     Breaker breaker(
         {}, [this] { return now_; }, fixed(0));
     breaker.failure(Status(Kind::kDenied, "denied"));
-    EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(49500));
+    EXPECT_EQ(*breaker.next_try(), now_ + milliseconds(40500));
 }
 
 TEST_F(BreakerTest, CancelledProbeLeavesTheNextOneToOthers) {
