@@ -203,13 +203,13 @@ sub fetch
 }
 
 # The same in the background, for what takes long or is watched; finish() gives the result. A leading hash may name an
-# env directory (env_dir => …).
+# env directory (env_dir => …), and words that run the command (under => […]).
 sub start
 {
 	my ($self, @command) = @_;
 	my %option = ref $command[0] eq 'HASH' ? %{ shift @command } : ();
 	my $job = bless { bucket => $self, out => '', err => '' }, 'ForgeFaults::Job';
-	$job->{harness} = IPC::Run::start([ 'forge-backup', @command, '--env-dir', $option{env_dir} // $self->env ],
+	$job->{harness} = IPC::Run::start([ @{ $option{under} // [] }, 'forge-backup', @command, '--env-dir', $option{env_dir} // $self->env ],
 		'<', \'', '>', \$job->{out}, '2>', \$job->{err}, IPC::Run::timeout(80));
 	return $job;
 }

@@ -4,6 +4,8 @@ use warnings;
 
 use ForgeFaults;
 use ForgeTest;
+use IO::Select;
+use IO::Socket::INET;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -71,12 +73,57 @@ my $store = start_fake();
 says($store->bucket->run({ AWS_ENDPOINT => 'http://no-such-host.invalid' }, 'backup-list'),
 	1, qr/could not resolve the host name of "no-such-host.invalid"/, 'N6: an unknown host is said soon', seconds => 15);
 {
+	# The name leads to a dead end first and to the store later, while one command tries again and again. A hosts file of
+	# its own hides that of the machine.
+	my $bucket = $store->bucket;
+	my $old = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.2', LocalPort => $store->{port}) or die "no socket: $!";
+	my $hosts = write_text(new_directory('hosts') . '/hosts', "127.0.0.2 moving.example\n");
+	my $env = $bucket->env(AWS_ENDPOINT => "http://moving.example:$store->{port}");
+	my $job = $bucket->start(
+		{ env_dir => $env, under => [ 'unshare', '-Urm', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', $hosts ] },
+		'wal-push', $segment);
+	ok(wait_until('the old address is tried', sub { IO::Select->new($old)->can_read(0) }), 'N6: a name is asked for its address');
+	write_text($hosts, "127.0.0.1 moving.example\n");
+	close($old);
+	says($job->finish, 0, qr//, 'N6: when it is another one, the next attempt goes there');
+	is(join(' ', $bucket->names), $key, 'N6: the segment is stored');
+}
+{
 	# This name always has both addresses, and the store listens on one of them.
 	my $local = start_fake(host => 'localhost');
 	my $bucket = $local->bucket;
 	says($bucket->archive($segment), 0, qr/^$/, 'N7: where IPv6 does not work, IPv4 does', seconds => 3);
 	is(join(' ', $bucket->names), $key, 'N7: the segment is stored');
 	stop_fake($local);
+}
+
+# --- our own clock -----------------------------------------------------------------------------------------------------
+
+{
+	# libfaketime reads the offset from a file, again and again; the clock that only counts on is not touched, as when an
+	# administrator or NTP sets the time.
+	my ($library) = glob('/usr/lib/*/faketime/libfaketimeMT.so.1') or BAIL_OUT('libfaketime is not installed');
+	my @jumps = map { { by => $_, bucket => $store->bucket, clock => write_text(new_directory('clock') . '/clock', '+0') } } '+2h', '-2h';
+	$store->script(map { { match => { bucket => "^$_->{bucket}{name}\$", %$put }, do => { read_rate => 250_000 } } } @jumps);
+	for my $jump (@jumps)
+	{
+		my @under = ('env', "LD_PRELOAD=$library", 'FAKETIME_DONT_FAKE_MONOTONIC=1', 'FAKETIME_NO_CACHE=1', "FAKETIME_TIMESTAMP_FILE=$jump->{clock}");
+		$jump->{under} = \@under;
+		$jump->{job} = $jump->{bucket}->start({ under => \@under }, 'wal-push', $segment);
+	}
+	for my $jump (@jumps)
+	{
+		wait_until('the upload is under way', sub { grep { !$_->{done} } $jump->{bucket}->requests(operation => qr/^put$/, key => qr/wal_005/) });
+		write_text($jump->{clock}, $jump->{by});
+	}
+	for my $jump (@jumps)
+	{
+		says($jump->{job}->finish, 0, qr/^$/, "S26: an upload goes on while the clock jumps by $jump->{by}");
+		is($jump->{bucket}->asked('put', qr/wal_005/), 1, 'S26: and is made once');
+		my ($now) = run_command([ @{ $jump->{under} }, 'date', '+%s' ]);
+		cmp_ok(abs(abs($now - time()) - 7200), '<', 60, 'S26: it really jumps');
+	}
+	$store->script;
 }
 
 # --- TLS ---------------------------------------------------------------------------------------------------------------
