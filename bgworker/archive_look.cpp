@@ -96,7 +96,9 @@ Result<ArchiveLook> look_at_archive(bool contents, const HelperLink::WakeCheck& 
     if (look.store == StoreState::kOff) return look;
     FORGE_TRY(link.send(question_from_here(contents), deadline));
     for (;;) {
-        FORGE_ASSIGN(const Frame frame, link.receive(deadline));
+        auto answer = link.receive(deadline);
+        if (answer.status().is(Kind::kTimeout)) return Status(Kind::kTimeout, "the store does not answer");
+        FORGE_ASSIGN(const Frame frame, std::move(answer));
         if (frame.type == FrameType::kFailed) return status_of(frame);
         if (frame.type == FrameType::kRow) take_row(look, frame);
         if (frame.type != FrameType::kDone) continue;

@@ -33,7 +33,7 @@ constexpr seconds kFirstRetentionRetry{300};
 constexpr seconds kLongestRetentionRetry{3600};
 constexpr milliseconds kRetentionPause{200};
 constexpr seconds kFirstCheckRetry{5};
-constexpr seconds kLongestCheckRetry{60};
+constexpr seconds kLongestCheckRetry{30};
 // Reading the manifest of the newest backup as well, besides listing.
 constexpr std::chrono::hours kContentsPause{1};
 // A run of the schedule counts as missed only after this: whoever makes the backup needs a moment to begin.
