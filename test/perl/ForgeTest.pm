@@ -22,7 +22,7 @@ our @EXPORT = qw(
   $key_hex forge_node forge_standby bucket_of env_dir_of key_file new_directory write_text read_text
   forge_cli cli_ok cli_fails restore_node start_restored
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
-  archiver_pid child_of helper_pid children_of
+  archiver_pid child_of helper_pid children_of family_of alive
   name_after segment_as tree wal_names backup_names sentinel_of decode_json
   black_hole start_swift start_store store_kill store_again swift_conf swift_env s3cmd source_dir seconds log_since log_size log_lacks
 );
@@ -310,6 +310,25 @@ sub children_of
 		push @children, $1 if $line =~ /^(\d+) \(.*\) (\S) (\d+) / && $3 == $parent && $2 ne 'Z';
 	}
 	return @children;
+}
+
+# A process, its children, theirs.
+sub family_of
+{
+	my ($pid) = @_;
+	return ($pid, map { family_of($_) } children_of($pid));
+}
+
+# Those of some processes that have not ended.
+sub alive
+{
+	my %state;
+	for my $pid (@_)
+	{
+		open(my $file, '<', "/proc/$pid/stat") or next;
+		$state{$pid} = $1 if (<$file> // '') =~ /\) (\S) /;
+	}
+	return grep { ($state{$_} // 'Z') ne 'Z' } @_;
 }
 
 sub child_of { return (children_of($_[0]))[0]; }

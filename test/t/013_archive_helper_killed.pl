@@ -40,24 +40,12 @@ pass('a helper ended by SIGTERM is replaced');
 # The archiver killed: the server restarts, which is its own rule; nothing is lost. (C6)
 $session->quit;
 my $name = switch_wal($node);
+my $helper = helper_pid($node);
 kill('KILL', archiver_pid($node));
 wait_until('the server is back', sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 });
 wait_archived($node, $name);
 ok(-f "$bucket/wal_005/$name.zst", 'C6: the segment is archived after the archiver was killed');
 is(scalar(grep { /\.tmp\./ } glob("$bucket/wal_005/*")), 0, 'C6: no partial object is left');
-is(scalar(children_of_nobody()), 0, 'C16: no helper outlives its archiver');
+ok(wait_until('the helper ends', sub { !alive($helper) }), 'C16: no helper outlives its archiver');
 
 done_testing();
-
-# Helpers of this server whose parent is gone.
-sub children_of_nobody
-{
-	my @orphans;
-	for my $pid (children_of(1))
-	{
-		my $line = -r "/proc/$pid/cmdline" ? slurp_file("/proc/$pid/cmdline") : '';
-		next unless $line =~ /forge-backup/;
-		push @orphans, $pid if (readlink("/proc/$pid/cwd") // '') eq $node->data_dir;
-	}
-	return @orphans;
-}
