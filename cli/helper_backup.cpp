@@ -2,6 +2,7 @@
 #include "cli/helper_roles.h"
 #include "core/backup/engine.h"
 #include "core/base/text.h"
+#include "core/retention/execute.h"
 
 namespace forge::cli {
 
@@ -12,11 +13,13 @@ using protocol::Tag;
 namespace {
 
 constexpr milliseconds kProgressInterval{250};
+constexpr std::chrono::minutes kTidyTime{10};
 
 class BackupRole {
 public:
     BackupRole(Channel& channel, Logger& logger, const Hello& hello)
-        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger) {}
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger), tidying_(logger) {
+    }
     void run();
 
 private:
@@ -25,6 +28,7 @@ private:
     void stop(const Frame& frame);
     void look_for_wal(const std::string& name);
     Result<backup::BackupStart> start_of(const Frame& frame) const;
+    void tidy(std::shared_ptr<repository::Repository> repository);
     void copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository);
     void send_progress();
     void send_report(const backup::BackupReport& report);
@@ -40,6 +44,7 @@ private:
     std::string name_;                              // of the backup, once it is known
     std::unique_ptr<backup::BackupEngine> engine_;  // used by the job thread only, until that has ended
     JobThread jobs_;                                // after everything its jobs use
+    JobThread tidying_;
 };
 
 void BackupRole::run() {
@@ -108,8 +113,28 @@ void BackupRole::begin(const Frame& frame) {
     if (working_ || jobs_.busy())
         return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
     working_ = true;
+    tidy(*repository);
     jobs_.add([this, start = std::move(start).value(), repository = std::move(repository).value()]() mutable {
         copy(std::move(start), repository);
+    });
+}
+
+// What earlier helpers left behind when they were killed costs money until somebody removes it. Beside the backup,
+// which neither waits for it nor fails by it: the next one tries again.
+void BackupRole::tidy(std::shared_ptr<repository::Repository> repository) {
+    tidying_.add([this, repository = std::move(repository)] {
+        store::CallContext context;
+        context.cancel = &cancel_;
+        context.deadline = Deadline::after(kTidyTime);
+        context.max_attempts = 2;
+        const auto removed = retention::remove_leftovers(repository->store(), context);
+        if (!removed.ok())
+            logger_.debug("could not look for unfinished uploads: " + removed.status().to_string());
+        else if (*removed > 0)
+            logger_.log(LogLevel::kNotice,
+                        "removed " + std::to_string(*removed) +
+                            (*removed == 1 ? " unfinished upload that was" : " unfinished uploads that were") +
+                            " older than a day");
     });
 }
 

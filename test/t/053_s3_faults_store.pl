@@ -289,6 +289,25 @@ my $backups = 'SELECT count(*) FROM forge_backup.backup_list()';
 		0, 'S19: no upload is left open');
 }
 {
+	# What helpers that were killed left behind goes when the next base backup begins, beside it.
+	my %left = map { ($_ => "/$bucket->{name}/$_?uploads") } 'shop/basebackups_005/base_0/tar_partitions/part_001.tar.zst', 'shop/wal_005/old.zst', 'other/old';
+	$store->request('POST', $_, '', 'x-fake-modified' => int(time() - 2 * 86400)) for values %left;
+	$store->request('POST', "/$bucket->{name}/shop/basebackups_005/young?uploads", '', 'x-fake-modified' => int(time() - 3600));
+	my $offset = log_size($node);
+	$node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
+	wait_until('the log tells', sub { log_since($node, $offset) =~ /LOG: .*removed 2 unfinished uploads that were older than a day/ });
+	is(join(' ', sort map { $_->{key} } grep { $_->{bucket} eq $bucket->{name} } values %{ decode_json($store->request('GET', '/__uploads')) }),
+		'other/old shop/basebackups_005/young', 'S19: at the begin of a base backup old uploads below our folders are removed, and no others');
+
+	# A store that refuses to tell costs the backup nothing, and the log no line.
+	$offset = log_size($node);
+	$store->script({ match => { operation => 'list-uploads' }, do => { status => 403, code => 'AccessDenied' } });
+	$node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
+	cmp_ok(scalar($bucket->requests(operation => qr/^list-uploads$/, status => qr/^403$/)), '>', 0, 'S19: uploads were asked for again');
+	log_lacks($node, $offset, qr/WARNING|ERROR|unfinished/, 'S19: a store that does not list uploads is no trouble');
+	$store->script;
+}
+{
 	my ($sentinel) = reverse grep { /_backup_stop_sentinel\.json$/ } $bucket->names;
 	my ($backup) = $sentinel =~ m{/(base_\w+)_backup_stop};
 	my $text = $bucket->content($sentinel);
@@ -316,7 +335,7 @@ my $backups = 'SELECT count(*) FROM forge_backup.backup_list()';
 	switch_wal($node) for 1 .. 30;
 	wait_until('the archiver comes by again', sub { archive_value($node, 'failed_count') >= $failed + 3 });
 	is($bucket->asked('put', qr/wal_005/), $asked, 'S1: until then it is not asked');
-	is($node->safe_psql('postgres', $backups), 2, 'S1: reading works');
+	is($node->safe_psql('postgres', $backups), 4, 'S1: reading works');
 	my @lines = log_since($node, $offset) =~ /^.*WARNING:.*forge_backup.*$/mg;
 	is(scalar @lines, 1, 'S1: one line in the log') or diag(join("\n", @lines));
 	like($lines[0], qr/forge_backup: could not archive "$waiting".*access denied/, 'S1: which names the segment');
