@@ -64,19 +64,33 @@ build/pgxs/%.o: %.cpp VERSION Makefile
 	@mkdir -p $(@D)
 	$(ccache) $(CXX) $(CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
--include $(OBJS:.o=.d)
+# The library with crash points (core/base/crash_point.h), for test/crash: only what has some is compiled once more.
+crash_objects := $(patsubst %.cpp,build/pgxs/crash/%.o,core/base/crash_point.cpp $(shell grep -l FORGE_CRASH_POINT $(server_sources)))
+
+build/pgxs/crash/%.o: %.cpp VERSION Makefile
+	@mkdir -p $(@D)
+	$(ccache) $(CXX) $(CXXFLAGS) $(CPPFLAGS) -DFORGE_CRASH_POINTS -MMD -MP -c -o $@ $<
+
+build/pgxs/crash/forge_backup.so: $(crash_objects) $(OBJS)
+	$(LINK.shared) -o $@ $(crash_objects) $(filter-out $(subst /crash/,/,$(crash_objects)),$(OBJS)) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK)
+
+-include $(OBJS:.o=.d) $(crash_objects:.o=.d)
 
 all: executable
 install: install-executable
 uninstall: uninstall-executable
 
 # CMake knows what is out of date. The unit tests are configured where their library is there, and built by ./dev test.
-.PHONY: executable install-executable uninstall-executable bench
+.PHONY: executable crash install-executable uninstall-executable bench
 executable:
 	@cmake -S . -B build/cmake $(if $(shell command -v ninja),-G Ninja) --log-level=WARNING \
 		-DFORGE_WERROR=$(FORGE_WERROR) $(if $(ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=$(ccache)) \
 		-DFORGE_TESTS=$(if $(shell pkg-config --exists gtest 2>/dev/null && echo yes),ON,OFF)
 	@cmake --build build/cmake --target forge-backup $(if $(shell command -v ninja),-- --quiet)
+
+# Both programs with crash points: build/pgxs/crash/forge_backup.so and build/cmake/crash/forge-backup.
+crash: build/pgxs/crash/forge_backup.so executable
+	@cmake --build build/cmake --target forge-backup-crash $(if $(shell command -v ninja),-- --quiet)
 
 install-executable: executable
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'

@@ -5,6 +5,7 @@
 // the server asks again. No ERROR leaves a callback: in 15 it would end the archiver, uncounted, for up to a minute.
 //
 // Without preloading there is no shared memory: archiving is the same, there is less to see.
+#include "core/base/crash_point.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
 #include "extension/events.h"
@@ -422,6 +423,7 @@ bool archive_file(const char* file, const char* path) {
     if (g_archiver != nullptr) g_archiver->give_latch_back();
     MemoryContextSwitchTo(outer);
     MemoryContextReset(g_context);
+    if (archived) FORGE_CRASH_POINT("archive-decided");
     return archived;
 }
 

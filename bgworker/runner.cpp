@@ -6,6 +6,7 @@
 // stored.
 #include "bgworker/backup_session.h"
 #include "bgworker/job.h"
+#include "core/base/crash_point.h"
 #include "extension/events.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
@@ -310,7 +311,9 @@ void Runner::run() {
     start_helper();
     start_backup();
     copy_files();
+    FORGE_CRASH_POINT("runner-before-stop");
     stop_backup();
+    FORGE_CRASH_POINT("runner-after-stop");
     wait_for_wal();
     finish();
 }

@@ -18,6 +18,7 @@
 #include "core/backup/part_queue.h"
 #include "core/backup/scan.h"
 #include "core/backup/worker_group.h"
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/repository/mark.h"
@@ -198,7 +199,9 @@ Status Engine::copy_files() {
     }
     FORGE_TRY(run_workers(std::move(scan->entries)));
     if (repository_->settings().fail_on_corrupt_pages) FORGE_TRY(check_pages());
+    FORGE_CRASH_POINT("backup-before-control");
     FORGE_TRY(copy_control_file());
+    FORGE_CRASH_POINT("backup-copied");
     copied_ = true;
     return {};
 }
@@ -507,14 +510,18 @@ Status Engine::secure_chain() {
 
 Result<BackupReport> Engine::finish(const BackupStop& stop) {
     if (!copied_ || ended_) return Status(Kind::kInternal, "the files of the backup were not copied");
+    FORGE_CRASH_POINT("backup-before-label");
     FORGE_TRY(write_label(stop));
     const layout::Sentinel sentinel = make_sentinel(stop);
     const std::string json = layout::sentinel_json(sentinel);
+    FORGE_CRASH_POINT("backup-before-manifest");
     FORGE_TRY(write_manifest_object(stop, json));
     FORGE_TRY(write_metadata(sentinel));
     FORGE_TRY(check_parts_are_there());
     if (parent_) FORGE_TRY(secure_chain());
+    FORGE_CRASH_POINT("backup-before-sentinel");
     FORGE_TRY(write_sentinel(json));
+    FORGE_CRASH_POINT("backup-after-sentinel");
     ended_ = true;
     return make_report(sentinel);
 }

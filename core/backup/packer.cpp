@@ -8,6 +8,7 @@
 
 #include "core/backup/changed_pages.h"
 #include "core/backup/exclude.h"
+#include "core/base/crash_point.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
 
@@ -134,6 +135,7 @@ Status Packer::add_file(ScanEntry entry) {
         return {};
     }
     FORGE_TRY(ensure_part());
+    FORGE_CRASH_POINT("backup-file");
     if (entry.changed) return add_increment(entry, path, fd->get());
     // The size now is what the header promises; what comes later is in the WAL.
     entry.size = static_cast<std::uint64_t>(info.st_size);

@@ -10,6 +10,7 @@
 #include "core/backup/control_file.h"
 #include "core/backup/manifest.h"
 #include "core/backup/worker_group.h"
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/restore/fetch_extract.h"
@@ -179,6 +180,7 @@ Status Fetch::run() {
     FORGE_TRY(open_target());
     // The control file comes last of all: only the journal was left to remove.
     if (journal_->resumed() && path_exists(join_path(places_.target, kControlName))) return journal_->remove();
+    FORGE_CRASH_POINT("restore-begun");
     FORGE_TRY(extract_levels());
     FORGE_TRY(read_control_part());
     FORGE_TRY(read_label_part());
@@ -190,7 +192,9 @@ Status Fetch::run() {
     if (options_.before_startable) FORGE_TRY(options_.before_startable(places_.target, control_));
     if (options_.sync) FORGE_TRY(tree_->sync());
     FORGE_TRY(cancel_.check());
+    FORGE_CRASH_POINT("restore-before-control");
     FORGE_TRY(put_control_file());
+    FORGE_CRASH_POINT("restore-after-control");
     return journal_->remove();
 }
 

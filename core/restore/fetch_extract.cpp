@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "core/backup/sha256.h"
+#include "core/base/crash_point.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
 
@@ -191,6 +192,7 @@ Status Extractor::extract_file(TarReader& tar, const TarEntry& entry, const std:
         case Claim::Role::kIncrement: FORGE_TRY(write_increment(tar, entry, name, *claim)); break;
         case Claim::Role::kBase: FORGE_TRY(write_base(tar, entry, name, *claim)); break;
     }
+    FORGE_CRASH_POINT("restore-file");
     record_.files.push_back(name);
     ++context_.progress.files_done;
     return {};

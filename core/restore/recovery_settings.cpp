@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/backup/control_file.h"
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 
@@ -164,6 +165,7 @@ Status write_recovery_settings(const std::string& directory, const backup::Contr
     FORGE_ASSIGN(const std::string old, read_if_there(path));
     const std::string text = without_recovery_lines(old) + recovery_section(plan, options);
     FORGE_TRY(write_file_durably(path, as_bytes(text)));
+    FORGE_CRASH_POINT("restore-before-signal");
     FORGE_TRY(remove_file(join_path(directory, "standby.signal")));
     return write_file_durably(join_path(directory, "recovery.signal"), {});
 }

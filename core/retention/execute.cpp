@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/crash_point.h"
+
 namespace forge::retention {
 
 namespace {
@@ -44,6 +46,7 @@ private:
                     FORGE_ASSIGN(removed, remove_one({layout::sentinel_key(backup.name), 0, {}, {}}));
                 }
                 if (removed) {
+                    FORGE_CRASH_POINT("delete-backup-unlisted");
                     ++result_.backups;
                     continue;
                 }
@@ -72,7 +75,10 @@ private:
             else
                 middle.push_back(object);
         }
-        for (const auto* objects : {&first, &middle, &last}) FORGE_TRY(remove_objects(*objects));
+        for (const auto* objects : {&first, &middle, &last}) {
+            FORGE_TRY(remove_objects(*objects));
+            FORGE_CRASH_POINT("delete-in-folder");
+        }
         return {};
     }
 

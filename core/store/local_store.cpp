@@ -13,6 +13,7 @@
 #include <random>
 #include <set>
 
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 
@@ -133,6 +134,7 @@ Status PendingFile::write(ByteView data, const CallContext& context) {
         const std::size_t n = std::min(data.size(), kChunk);
         FORGE_TRY(with_room_hint(write_fd(fd_.get(), data.first(n), temporary_)));
         data = data.subspan(n);
+        FORGE_CRASH_POINT("file-written");
     }
     return {};
 }
@@ -144,6 +146,7 @@ Result<bool> PendingFile::publish(bool replace) {
     if (error == EEXIST && !replace) return false;
     if (error != 0) return errno_status(error, "could not rename file to", path_);
     fd_.reset();
+    FORGE_CRASH_POINT("file-renamed");
     FORGE_TRY(sync_directory(parent_path(path_)));
     return true;
 }
@@ -426,6 +429,7 @@ Status LocalStore::remove(const std::vector<std::string>& keys, const CallContex
         FORGE_TRY(check(key, context));
         const std::string path = path_of(key);
         if (::unlink(path.c_str()) == 0) {
+            FORGE_CRASH_POINT("file-removed");
             changed.insert(parent_path(path));
         } else if (errno != ENOENT && errno != ENOTDIR && errno != EISDIR) {
             return errno_status(errno, "could not remove file", path);

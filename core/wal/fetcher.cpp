@@ -8,6 +8,7 @@
 #include <atomic>
 #include <thread>
 
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/wal/page_header.h"
@@ -105,6 +106,7 @@ Status copy_into(Source& source, const std::string& name, layout::WalKind kind,
                  const std::string& destination) {
     FORGE_ASSIGN(TemporaryFile file, TemporaryFile::create(temporary));
     FORGE_TRY(CheckedCopy(name, kind, segment_size).run(source, file.fd(), file.path()));
+    FORGE_CRASH_POINT("fetch-before-rename");
     return file.commit(destination);
 }
 

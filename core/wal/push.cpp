@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/crypto/secretstream.h"
@@ -145,7 +146,9 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
         FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
         FORGE_TRY(sink->finish());
     }
+    FORGE_CRASH_POINT("wal-before-put");
     FORGE_ASSIGN(const store::PutOutcome outcome, repository.store().put_if_absent(key, memory.bytes(), context));
+    FORGE_CRASH_POINT("wal-after-put");
     if (outcome == store::PutOutcome::kStored)
         return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};
     memory.bytes() = Bytes();

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/wal/push.h"
@@ -247,7 +248,8 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     PushRequest request;
     request.name = name;
     request.path = job.path;
-    if (job.ahead && job.waiters.empty()) request.ready_file = ready_file(name);
+    const bool ahead = job.ahead && job.waiters.empty();
+    if (ahead) request.ready_file = ready_file(name);
     request.segment_size = options_.segment_size;
     request.system_identifier = options_.system_identifier;
     request.buffer_limit = buffer_limit_;
@@ -258,6 +260,7 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     context.cancel = &cancel_;
     Result<PushResult> result = Status(Kind::kInternal, "not run");
     try {
+        if (ahead) FORGE_CRASH_POINT("wal-ahead");
         result = push_file(*repository_, request, context);
     } catch (const std::bad_alloc&) {
         result = Status(Kind::kExhausted, "out of memory while archiving " + quoted(name));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "core/base/crash_point.h"
 #include "core/base/text.h"
 
 namespace forge::store::s3 {
@@ -153,6 +154,7 @@ std::size_t CurlSlot::on_send(char* data, std::size_t size, std::size_t count, v
     if (slot.limit_ && !slot.limit_->acquire(n, cancel_of(slot.context_))) return CURL_READFUNC_ABORT;
     std::memcpy(data, slot.body_.data() + slot.sent_, n);
     slot.sent_ += n;
+    FORGE_CRASH_POINT("body-sent");
     return n;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/base/crash_point.h"
 #include "core/base/text.h"
 
 namespace forge::store::s3 {
@@ -101,6 +102,7 @@ Status Upload::finish() {
     }
     FORGE_TRY(fail(send_part()));
     part_ = {};
+    FORGE_CRASH_POINT("upload-parts-sent");
     return fail(complete());
 }
 
@@ -113,6 +115,7 @@ Status Upload::begin() {
     };
     FORGE_ASSIGN(const Answer answer, client_.call(request, context_, check));
     upload_id_ = parse_upload_id(answer.body).value_or("");
+    FORGE_CRASH_POINT("upload-begun");
     return {};
 }
 
