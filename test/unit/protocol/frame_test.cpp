@@ -103,7 +103,9 @@ TEST(Frame, NonsenseIsBrokenAndStaysBroken) {
     std::string wrong_version = good;
     wrong_version[4] = 2;
     EXPECT_EQ(outcome_of(wrong_version), Decoder::Outcome::kBroken);
-    for (const int type : {0, 15, 63, 74, 255}) {
+    const int after_requests = static_cast<int>(FrameType::kLastToHelper) + 1;
+    const int after_answers = static_cast<int>(FrameType::kLastToServer) + 1;
+    for (const int type : {0, after_requests, 63, after_answers, 255}) {
         std::string wrong_type = good;
         wrong_type[5] = static_cast<char>(type);
         EXPECT_EQ(outcome_of(wrong_type), Decoder::Outcome::kBroken) << type;
