@@ -109,7 +109,7 @@ public:
             ereport(LOG, (errmsg_plural("forge_backup: archiving works again after %llu failed attempt",
                                         "forge_backup: archiving works again after %llu failed attempts", failures_,
                                         static_cast<unsigned long long>(failures_))));
-        } else if (state_ == "off") {
+        } else if (state_.starts_with("dropped")) {
             add_event("archiving", file, "on");
             ereport(LOG, (errmsg("forge_backup: archiving is on")));
         }
@@ -117,15 +117,21 @@ public:
         dropping_ = false;
         state_ = "on";
     }
-    void dropped() {
-        if (state_ != "off") {
-            add_event("archiving", {}, "off", "WAL is accepted and dropped");
+    // `why`: "off", or "foreign" where the prefix belongs to another cluster.
+    void dropped(std::string_view why) {
+        const std::string state = "dropped, " + std::string(why);
+        if (state_ != state) add_event("archiving", {}, why, "WAL is accepted and dropped");
+        if (state_ != state && why == "foreign") {
+            ereport(WARNING,
+                    (errmsg("forge_backup: the storage belongs to another cluster, WAL is accepted and dropped"),
+                     errhint("The row \"owner\" of forge_backup.status() says whose it is.")));
+        } else if (state_ != state) {
             ereport(WARNING,
                     (errmsg("forge_backup: archiving is off, WAL is accepted and dropped"),
                      errhint("Set forge_backup.storage, or the variables in forge_backup.env_dir, to keep it.")));
         }
         failures_ = 0;
-        state_ = "off";
+        state_ = state;
     }
 
 private:
@@ -156,7 +162,7 @@ private:
     void handle(const Frame& frame);
     bool breaker_is_open() const { return breaker_open_until_ && SteadyClock::now() < *breaker_open_until_; }
     Result<Frame> ask(const char* file, const char* path);
-    Status store(const char* file, const char* path, bool& dropped);
+    Status store(const char* file, const char* path, std::string& dropped);
     bool drop_for_space(const char* file);
     std::string next_try() const;
     void publish_success(const char* file, bool dropped);
@@ -220,6 +226,7 @@ Status Archiver::ready_helper() {
             state.archiver.helper_pid = link_.pid();
             ++state.archiver.helper_starts;
             state.archiver.breaker.set("closed");
+            state.archiver.forget_owner();
         });
         breaker_open_until_.reset();
     }
@@ -243,6 +250,7 @@ void Archiver::handle(const Frame& frame) {
         bool changed = false;
         update_state([&](SharedState& state) {
             changed = store_configured(state, frame);
+            if (changed) state.archiver.forget_owner();
             state.archiver.epoch = epoch_;
             if (!breaker_open_until_) state.archiver.breaker.set("closed");
         });
@@ -267,6 +275,12 @@ void Archiver::handle(const Frame& frame) {
             state.archiver.breaker_next_try = open ? next_at : 0;
             if (open) state.archiver.problem.set(status_of(frame));
         });
+    } else if (frame.type == FrameType::kOwner) {
+        update_state([&](SharedState& state) {
+            state.archiver.owner.set(frame.text(Tag::kState));
+            state.archiver.owner_detail.set(frame.text(Tag::kValue));
+            state.archiver.owner_problem.set(status_of(frame));
+        });
     }
 }
 
@@ -286,14 +300,15 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
     }
 }
 
-// Success when the file is durable in the store, or (`dropped`) nobody wants it there.
-Status Archiver::store(const char* file, const char* path, bool& dropped) {
+// Success when the file is durable in the store, or nobody wants it there: `dropped` says why.
+Status Archiver::store(const char* file, const char* path, std::string& dropped) {
     FORGE_TRY(ready_helper());
     if (breaker_is_open()) return Status(Kind::kUnavailable, std::string(kLeftAlone));
     auto answer = ask(file, path);
     if (answer.ok()) {
         lost_helpers_ = 0;
-        dropped = answer->text(Tag::kState) == "off";
+        const std::string_view state = answer->text(Tag::kState);
+        if (state == "off" || state == "foreign") dropped = state;
         return status_of(*answer);
     }
     // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
@@ -311,11 +326,11 @@ bool Archiver::archive(const char* file, const char* path) {
     if (has_given_up()) return false;
     stop_by_.reset();
     reload_by_.reset();
-    bool dropped = false;
+    std::string dropped;
     const Status status = store(file, path, dropped);
     if (status.ok()) {
-        publish_success(file, dropped);
-        dropped ? reporter_.dropped() : reporter_.archived(file);
+        publish_success(file, !dropped.empty());
+        dropped.empty() ? reporter_.archived(file) : reporter_.dropped(dropped);
         return true;
     }
     if (!status.is(Kind::kCancelled) && drop_for_space(file)) return true;

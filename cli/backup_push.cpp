@@ -9,6 +9,7 @@
 #include "cli/exit_codes.h"
 #include "cli/progress_line.h"
 #include "cli/server_connection.h"
+#include "cli/server_identity.h"
 #include "core/backup/control_file.h"
 #include "core/backup/engine.h"
 #include "core/base/text.h"
@@ -188,6 +189,7 @@ private:
                                             backup::BackupStart start, backup::Progress& progress) {
         const bool from_standby = start.from_standby;
         const Timeline timeline = start.timeline;
+        FORGE_TRY(check_owner(connection, repository, start));
         FORGE_ASSIGN(const auto engine,
                      backup::begin_backup(repository, std::move(start), progress, session_.cancel(), session_.log()));
         FORGE_TRY(engine->copy_files());
@@ -196,6 +198,14 @@ private:
             FORGE_TRY(wait_for_wal(
                 *repository, layout::segment_name({timeline, (stop.finish_lsn - 1) / segment_size_}, segment_size_)));
         return engine->finish(stop);
+    }
+
+    Status check_owner(ServerConnection& connection, const std::shared_ptr<repository::Repository>& repository,
+                       const backup::BackupStart& start) {
+        repository::Identity identity = identity_of_data_directory(start.data_directory);
+        FORGE_ASSIGN(identity.cluster_name, connection.value("SHOW cluster_name"));
+        wal::WriteGuard guard(repository, guard_options(identity, start.data_directory));
+        return guard.may_write(start.timeline, session_.context());
     }
 
     Result<backup::BackupStop> stop_backup(ServerConnection& connection, bool from_standby) {

@@ -6,6 +6,7 @@
 #include "cli/checks.h"
 #include "cli/common.h"
 #include "cli/exit_codes.h"
+#include "cli/server_identity.h"
 
 namespace forge::cli {
 
@@ -51,7 +52,8 @@ int run_check(CommandLine& line) {
     context.max_attempts = 2;
     const Result<settings::Settings> settings =
         loaded.ok() ? Result<settings::Settings>(loaded->settings) : Result<settings::Settings>(loaded.status());
-    const std::vector<Finding> findings = run_checks(settings, context, session.log());
+    const std::vector<Finding> findings =
+        run_checks(settings, identity_of_data_directory(line.global().pgdata), context, session.log());
     if (json)
         print_json(findings);
     else

@@ -6,6 +6,7 @@
 
 #include "core/base/text.h"
 #include "core/restore/target.h"
+#include "core/wal/write_guard.h"
 
 namespace forge::cli {
 
@@ -21,7 +22,8 @@ constexpr double kSkewError = 15 * 60;  // S3 refuses requests beyond that
 
 class Checker {
 public:
-    Checker(const store::CallContext& context, Logger& logger) : context_(context), logger_(logger) {}
+    Checker(const repository::Identity& us, const store::CallContext& context, Logger& logger)
+        : us_(us), context_(context), logger_(logger) {}
 
     void run(const Result<settings::Settings>& loaded) {
         if (!loaded.ok()) return failed("settings", loaded.status());
@@ -38,6 +40,7 @@ public:
         if (!opened.ok()) return failed("store", opened.status());
         Repository& repository = **opened;
         if (!check_reading(repository)) return;
+        check_owner(repository);
         check_writing(repository);
         check_backups(repository);
     }
@@ -71,6 +74,18 @@ private:
         }
         add("store", Level::kOk, repository.store().url() + " answers");
         return true;
+    }
+
+    void check_owner(Repository& repository) {
+        const auto view = wal::look_at_owner(repository, us_, context_);
+        if (!view.ok() && wal::is_write_only(view.status()))
+            return add("owner", Level::kWarning, "whose the storage is cannot be read: " + view.status().message(),
+                       "Allow the credentials to read objects and to list them.");
+        if (!view.ok()) return failed("owner", view.status());
+        if (!view->problem.ok()) return failed("owner", view->problem);
+        add("owner", Level::kOk,
+            view->record ? "the storage belongs to " + describe(view->record->cluster)
+                         : "the storage belongs to nobody yet");
     }
 
     // Writes an object like any other (compressed, encrypted), reads it back, compares, and removes it.
@@ -207,6 +222,7 @@ private:
         add("recovery", Level::kOk, "recovery from backup " + quoted(plan->backup.name) + " reaches " + reach);
     }
 
+    const repository::Identity us_;
     store::CallContext context_;
     Logger& logger_;
 };
@@ -222,9 +238,9 @@ std::string_view level_name(Level level) {
     return "error";
 }
 
-std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context,
-                                Logger& logger) {
-    Checker checker(context, logger);
+std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const repository::Identity& us,
+                                const store::CallContext& context, Logger& logger) {
+    Checker checker(us, context, logger);
     checker.run(loaded);
     return std::move(checker.findings);
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/log.h"
+#include "core/repository/owner.h"
 #include "core/repository/repository.h"
 
 namespace forge::cli {
@@ -19,8 +20,8 @@ struct Finding {
 std::string_view level_name(Finding::Level level);  // "ok", "warning", "error"
 
 // `loaded`: settings or why they cannot be read. Ends within the deadline of `context`; a check that cannot run because
-// of an earlier finding is left out.
-std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const store::CallContext& context,
-                                Logger& logger);
+// of an earlier finding is left out. `us`: who asks, as far as that is known.
+std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const repository::Identity& us,
+                                const store::CallContext& context, Logger& logger);
 
 }  // namespace forge::cli

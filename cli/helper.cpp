@@ -75,6 +75,7 @@ std::optional<Hello> greet(Channel& channel) {
         hello.segment_size = size;
     hello.system_identifier = frame.number(Tag::kSystemIdentifier);
     hello.server_version = static_cast<int>(frame.number(Tag::kServerVersion));
+    hello.cluster_name = frame.text(Tag::kClusterName);
     Frame welcome(FrameType::kWelcome);
     channel.send(welcome.add(Tag::kVersion, version()).add_number(Tag::kPid, static_cast<std::uint64_t>(::getpid())));
     return hello;

@@ -41,6 +41,7 @@ private:
     void set_breaker(std::shared_ptr<store::Breaker> breaker);
     std::shared_ptr<store::Breaker> current_breaker();
     void send_store_state(store::Breaker::State state, const Status& error);
+    void send_owner(const wal::WriteGuard::View& view);
     Status refusal() const;
 
     Channel& channel_;
@@ -50,6 +51,7 @@ private:
     std::mutex mutex_;
     std::map<std::string, Pending> pending_;
     std::atomic<std::uint64_t> generation_{0};  // of uploader_
+    std::atomic<bool> drop_foreign_{false};     // WAL that may not be written anywhere is not wanted
     std::shared_ptr<store::Breaker> breaker_;
     std::shared_ptr<repository::Repository> repository_;  // that the uploader uses
     std::optional<bool> conditional_put_;                 // as far as the server was told
@@ -106,6 +108,11 @@ void Archiver::follow_configuration() {
         options.system_identifier = hello_.system_identifier;
         options.concurrency = config_.settings().upload_concurrency;
         options.memory_limit = config_.settings().memory_limit;
+        options.guard = make_guard(config_.repository(), hello_,
+                                   [this, generation = generation_.load()](const wal::WriteGuard::View& view) {
+                                       if (generation == generation_) send_owner(view);
+                                   });
+        drop_foreign_ = config_.settings().drop_foreign;
         uploader_ = wal::make_uploader(config_.repository(), options, logger_);
         set_breaker(make_breaker());
     }
@@ -164,6 +171,7 @@ void Archiver::finished(const std::string& name, std::uint64_t generation,
         tell_features(breaker->state());
     } else if (!only_slow)
         breaker->failure(result);
+    if (result.is(Kind::kForeign) && drop_foreign_) return answer(name, pending.epoch, "foreign", Status());
     answer(name, pending.epoch, "on", result);
 }
 
@@ -233,6 +241,12 @@ void Archiver::send_store_state(store::Breaker::State state, const Status& error
         if (conditional_put_) frame.add(Tag::kConditionalPut, *conditional_put_ ? "yes" : "no");
     }
     channel_.send(add_status(frame, error));
+}
+
+void Archiver::send_owner(const wal::WriteGuard::View& view) {
+    Frame frame(FrameType::kOwner);
+    frame.add(Tag::kState, wal::guard_state_name(view.state)).add(Tag::kValue, view.detail);
+    channel_.send(add_status(frame, view.problem));
 }
 
 Status Archiver::refusal() const {

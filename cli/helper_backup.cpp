@@ -139,8 +139,11 @@ void BackupRole::tidy(std::shared_ptr<repository::Repository> repository) {
 }
 
 void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository) {
-    Status result;
-    auto engine = backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_);
+    store::CallContext context;
+    context.cancel = &cancel_;
+    Status result = make_guard(repository, hello_)->may_write(start.timeline, context);
+    auto engine = result.ok() ? backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_)
+                              : Result<std::unique_ptr<backup::BackupEngine>>(result);
     if (engine.ok()) {
         engine_ = std::move(engine).value();
         {

@@ -2,6 +2,8 @@
 
 #include "cli/common.h"
 #include "cli/helper_roles.h"
+#include "cli/server_identity.h"
+#include "cli/version.h"
 
 namespace forge::cli {
 
@@ -11,7 +13,7 @@ using protocol::Tag;
 
 namespace {
 
-std::string identity_of(const settings::Settings& settings) {
+std::string digest_of(const settings::Settings& settings) {
     std::string all = settings.epoch_digest;
     for (const settings::Settings::Origin& origin : settings.origins)
         all += "\n" + origin.name + "\t" + origin.value + "\t" + origin.source;
@@ -64,7 +66,7 @@ bool Configuration::load() {
     looked_ = Steady::now();
     watch_ = std::make_unique<settings::Watch>(inputs_);  // before reading: a change meanwhile is seen the next time
     Result<settings::Settings> loaded = settings::load(inputs_);
-    std::string identity = loaded.ok() ? identity_of(*loaded) : "error\n" + loaded.status().to_string();
+    std::string identity = loaded.ok() ? digest_of(*loaded) : "error\n" + loaded.status().to_string();
     std::shared_ptr<repository::Repository> opened;
     Status failure = loaded.status();
     if (loaded.ok() && identity == identity_) return false;
@@ -113,6 +115,19 @@ Result<std::shared_ptr<repository::Repository>> Configuration::repository_or_err
     if (state_ == State::kError) return error_;
     if (state_ == State::kOff) return no_storage();
     return repository_;
+}
+
+repository::Identity identity_of(const Hello& hello) {
+    return {hello.system_identifier, hello.cluster_name, name_space_of_process()};
+}
+
+std::shared_ptr<wal::WriteGuard> make_guard(const std::shared_ptr<repository::Repository>& repository,
+                                            const Hello& hello, wal::WriteGuard::OnChange on_change) {
+    wal::GuardOptions options;
+    options.identity = identity_of(hello);
+    options.created_by = product();
+    options.data_directory = hello.data_directory;
+    return std::make_shared<wal::WriteGuard>(repository, std::move(options), std::move(on_change));
 }
 
 JobThread::JobThread(Logger& logger) : logger_(logger), thread_([this] { work(); }) {}

@@ -4,7 +4,9 @@
 #include "cli/common.h"
 #include "cli/helper_roles.h"
 #include "cli/list_rows.h"
+#include "cli/owner_rows.h"
 #include "cli/plan_rows.h"
+#include "cli/version.h"
 #include "core/base/text.h"
 #include "core/restore/continuity.h"
 #include "core/restore/verify.h"
@@ -47,15 +49,15 @@ private:
         } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan ||
                    frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
                    frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity ||
-                   frame.type == FrameType::kRetain) {
+                   frame.type == FrameType::kRetain || frame.type == FrameType::kAdoptPrefix) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
-                finish(answer(frame, *repository, inputs));
+                finish(answer(frame, repository, inputs));
             });
         } else if (frame.type == FrameType::kCheck) {
             jobs_.add([this, loaded = config_.settings_or_error()] {
-                for (const Finding& finding : run_checks(loaded, context(), logger_))
+                for (const Finding& finding : run_checks(loaded, identity_of(hello_), context(), logger_))
                     send_row({finding.check, std::string(cli::level_name(finding.level)), finding.detail,
                               finding.hint.empty() ? std::optional<std::string>() : finding.hint});
                 finish({});
@@ -63,7 +65,13 @@ private:
         }
     }
 
-    Status answer(const Frame& frame, repository::Repository& repository, const settings::Inputs& inputs) {
+    Status answer(const Frame& frame, const std::shared_ptr<repository::Repository>& shared,
+                  const settings::Inputs& inputs) {
+        repository::Repository& repository = *shared;
+        const bool changes = frame.type == FrameType::kMarkBackup || frame.type == FrameType::kDeleteBackup ||
+                             (frame.type == FrameType::kRetain && frame.number(Tag::kExecute) != 0);
+        // Timeline 0: whose prefix it is, nothing more.
+        if (changes) FORGE_TRY(make_guard(shared, hello_)->may_write(0, context()));
         switch (frame.type) {
             case FrameType::kList: return list(repository);
             case FrameType::kPlan: return plan(frame, repository, inputs);
@@ -71,6 +79,7 @@ private:
             case FrameType::kMarkBackup: return mark(frame, repository);
             case FrameType::kContinuity: return continuity(frame, repository);
             case FrameType::kRetain: return retain(frame, repository);
+            case FrameType::kAdoptPrefix: return adopt_prefix(repository);
             default: return delete_backup(frame, repository);
         }
     }
@@ -93,6 +102,14 @@ private:
         FORGE_ASSIGN(const auto changed,
                      retention::mark_backup(repository, std::string(frame.text(Tag::kName)), permanent, context()));
         for (const std::string& name : changed) send_row({name, permanent ? "t" : "f"});
+        return {};
+    }
+
+    Status adopt_prefix(repository::Repository& repository) {
+        FORGE_ASSIGN(const repository::Adoption adoption,
+                     repository::adopt(repository.store(), identity_of(hello_), product(), context()));
+        if (adoption.before) send_row(owner_row("before", *adoption.before));
+        send_row(owner_row("after", adoption.after));
         return {};
     }
 

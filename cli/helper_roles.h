@@ -11,6 +11,7 @@
 #include "cli/helper_channel.h"
 #include "core/repository/repository.h"
 #include "core/settings/settings.h"
+#include "core/wal/write_guard.h"
 
 namespace forge::cli {
 
@@ -21,7 +22,14 @@ struct Hello {
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::uint64_t system_identifier = 0;
     int server_version = 0;
+    std::string cluster_name;
 };
+
+// Who the server is, for the record of the prefix's owner.
+repository::Identity identity_of(const Hello& hello);
+// Whom to ask before anything is written with the settings in force.
+std::shared_ptr<wal::WriteGuard> make_guard(const std::shared_ptr<repository::Repository>& repository,
+                                            const Hello& hello, wal::WriteGuard::OnChange on_change = {});
 
 // The settings in force, as the server sent them and the files now are. Used by the thread that receives.
 class Configuration {

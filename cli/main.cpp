@@ -31,6 +31,7 @@ constexpr Verb kVerbs[] = {
     {"wal-verify", "Look for gaps in the archived WAL", forge::cli::run_wal_verify},
     {"verify", "Read every object of a backup and its WAL, and check all of it", forge::cli::run_verify},
     {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
+    {"adopt-prefix", "Make a cluster the owner of the storage", forge::cli::run_adopt_prefix},
     {"wal-prefetch", "Fetch WAL files ahead of recovery (internal)", forge::cli::run_wal_prefetch, true},
     {"helper", "Serve the database server over a pipe (internal)", forge::cli::run_helper, true},
 };

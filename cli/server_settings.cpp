@@ -88,6 +88,7 @@ public:
         return {};
     }
     std::map<std::string, std::string> values;
+    std::string cluster_name;
 
 private:
     Status apply(const Assignment& found, const std::string& path, int depth) {
@@ -95,6 +96,7 @@ private:
             values[found.name.substr(kPrefix.size())] = found.value;
             return {};
         }
+        if (found.name == "cluster_name") cluster_name = found.value;
         if (found.name != "include" && found.name != "include_if_exists" && found.name != "include_dir") return {};
         const std::string target =
             found.value.starts_with('/') ? found.value : join_path(parent_path(path), found.value);
@@ -107,31 +109,50 @@ private:
     }
 };
 
-// "-c config_file=/etc/…" among the quoted words of postmaster.opts; empty = not there.
-std::string config_file_of_last_start(const std::string& data_directory) {
+// The value of "-c NAME=VALUE" or "--NAME=VALUE" among the quoted words of postmaster.opts, the last one; empty = not
+// there.
+std::string option_of_last_start(const std::string& data_directory, std::string_view name) {
     const Result<std::string> content = read_file(join_path(data_directory, "postmaster.opts"), kMaxFile);
     if (!content.ok()) return {};
-    constexpr std::string_view kWord = "\"config_file=";
-    const std::size_t at = content->find(kWord);
-    if (at == std::string::npos) return {};
-    const std::size_t begin = at + kWord.size();
-    const std::size_t end = content->find('"', begin);
-    return end == std::string::npos ? std::string() : content->substr(begin, end - begin);
+    std::string value;
+    const std::vector<std::string> pieces = split(*content, '"');  // every second one is a word
+    for (std::size_t i = 1; i < pieces.size(); i += 2) {
+        std::string_view word = pieces[i];
+        if (word.starts_with("--")) word.remove_prefix(2);
+        const std::size_t equals = word.find('=');
+        if (equals == word.npos) continue;
+        std::string given(word.substr(0, equals));
+        std::replace(given.begin(), given.end(), '-', '_');
+        if (given == name) value = word.substr(equals + 1);
+    }
+    return value;
 }
 
-}  // namespace
-
-Result<std::map<std::string, std::string>> read_server_settings(const std::string& data_directory) {
+Result<Reader> read_files(const std::string& data_directory) {
     if (!path_exists(join_path(data_directory, "PG_VERSION")))
         return Status(Kind::kInvalid, "directory " + quoted(data_directory) + " is not a data directory",
                       "Give the directory that holds the file \"PG_VERSION\".");
     Reader reader;
     std::string main_file = join_path(data_directory, "postgresql.conf");
-    if (!path_exists(main_file)) main_file = config_file_of_last_start(data_directory);
+    if (!path_exists(main_file)) main_file = option_of_last_start(data_directory, "config_file");
     if (!main_file.empty() && path_exists(main_file)) FORGE_TRY(reader.read(main_file, 0));
     const std::string automatic = join_path(data_directory, "postgresql.auto.conf");
     if (path_exists(automatic)) FORGE_TRY(reader.read(automatic, 0));
+    return reader;
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> read_server_settings(const std::string& data_directory) {
+    FORGE_ASSIGN(Reader reader, read_files(data_directory));
     return std::move(reader.values);
+}
+
+std::string read_cluster_name(const std::string& data_directory) {
+    std::string name = option_of_last_start(data_directory, "cluster_name");
+    if (!name.empty()) return name;
+    const auto reader = read_files(data_directory);
+    return reader.ok() ? reader->cluster_name : std::string();
 }
 
 }  // namespace forge::cli

@@ -14,4 +14,8 @@ namespace forge::cli {
 // postmaster.opts. kInvalid names file and line.
 Result<std::map<std::string, std::string>> read_server_settings(const std::string& data_directory);
 
+// The setting cluster_name: of the command line of the last start (Patroni gives it there), else of the files. Empty =
+// not set, or not readable.
+std::string read_cluster_name(const std::string& data_directory);
+
 }  // namespace forge::cli

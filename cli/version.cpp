@@ -4,4 +4,6 @@ namespace forge::cli {
 
 std::string_view version() { return FORGE_VERSION; }
 
+std::string product() { return "forge_backup " FORGE_VERSION; }
+
 }  // namespace forge::cli

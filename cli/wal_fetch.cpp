@@ -11,6 +11,7 @@
 #include "cli/common.h"
 #include "cli/exit_codes.h"
 #include "cli/recovery_place.h"
+#include "cli/server_identity.h"
 #include "core/base/text.h"
 #include "core/wal/fetcher.h"
 
@@ -118,8 +119,27 @@ private:
         options.prefetch = prefetch;
         if (prefetch > 0) options.spool_directory = make_spool_directory(place_, spool_wish());
         FORGE_TRY(wal::fetch_wal(*repository, arguments_.name, options, context));
+        if (layout::classify_wal_name(arguments_.name) == layout::WalKind::kHistory)
+            FORGE_TRY(check_history(*repository, context));
         if (!options.spool_directory.empty()) start_prefetch(options.spool_directory, prefetch);
         return {};
+    }
+
+    // A history decides which timeline a server follows, and nothing in it says whose it is. That of a prefix of
+    // another cluster is not handed out; a copy under another name reads its source's, as it must.
+    Status check_history(repository::Repository& repository, const store::CallContext& context) const {
+        const repository::Identity us = identity_of_data_directory(place_.data_directory);
+        if (us.system_identifier == 0) return {};
+        auto owner = repository::owner_for_reading(repository.store(), context);
+        Status refused = owner.status();
+        if (owner.ok() && *owner && (*owner)->cluster.system_identifier != us.system_identifier)
+            refused = Status(Kind::kForeign,
+                             "timeline history " + quoted(arguments_.name) + " is of another cluster: storage " +
+                                 quoted(repository.store().url()) + " belongs to " + describe((*owner)->cluster) +
+                                 ", this one is " + describe(us),
+                             "Correct the storage that restore_command names.");
+        if (!refused.ok()) ::unlink(arguments_.destination.c_str());
+        return refused;
     }
 
     // Somebody who fetches a file by hand, not for a server in recovery, wants only that one.

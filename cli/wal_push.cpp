@@ -3,6 +3,7 @@
 
 #include "cli/common.h"
 #include "cli/exit_codes.h"
+#include "cli/server_identity.h"
 #include "core/backup/control_file.h"
 #include "core/base/text.h"
 #include "core/wal/uploader.h"
@@ -15,8 +16,7 @@ namespace {
 constexpr std::chrono::minutes kLongest{30};
 
 // The cluster's, where the control file is in reach; else what the file looks like.
-std::uint64_t segment_size_of(const std::string& path) {
-    const std::string data_directory = parent_path(parent_path(absolute_path(path)));
+std::uint64_t segment_size_of(const std::string& path, const std::string& data_directory) {
     if (path_exists(join_path(data_directory, "global/pg_control"))) {
         const auto control = backup::read_control_file(data_directory);
         if (control.ok() && layout::is_valid_segment_size(control->segment_size)) return control->segment_size;
@@ -34,7 +34,9 @@ int run_wal_push(CommandLine& line) {
     line.positional("PATH", path, "WAL file to archive, as %p gives it", true);
     line.more_help("Returns 0 only when the store has acknowledged every byte, or holds the same content already. A "
                    "file of the same name\n"
-                   "with other content is an error and is never replaced.\n\n"
+                   "with other content is an error and is never replaced. Where the file lies in a data directory, "
+                   "nothing is stored in a prefix that\n"
+                   "belongs to another cluster.\n\n"
                    "Example (postgresql.conf):\n"
                    "  archive_command = 'forge-backup --env-dir /etc/forge_backup wal-push %p'\n\n"
                    "Exit codes: 0 archived, 1 not archived, 2 wrong usage.\n");
@@ -47,7 +49,10 @@ int run_wal_push(CommandLine& line) {
     if (!path_exists(path)) return session.fail(Status(Kind::kInvalid, "file " + quoted(path) + " does not exist"));
     store::CallContext context = session.context();
     context.deadline = Deadline::after(kLongest);
-    const Status result = wal::push_wal_file(*repository, name, path, segment_size_of(path), context);
+    const std::string data_directory = parent_path(parent_path(absolute_path(path)));
+    wal::WriteGuard guard(repository, guard_options(identity_of_data_directory(data_directory), data_directory));
+    const Status result =
+        wal::push_wal_file(*repository, name, path, segment_size_of(path, data_directory), context, &guard);
     if (!result.ok()) return session.fail(result);
     session.log().info("archived " + quoted(name));
     return kExitOk;

@@ -30,6 +30,7 @@ inline int sqlstate_of(Kind kind) {
         case Kind::kNotFound: return ERRCODE_UNDEFINED_OBJECT;
         case Kind::kAlreadyExists:
         case Kind::kConflict: return ERRCODE_DUPLICATE_OBJECT;
+        case Kind::kForeign: return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
         case Kind::kDenied: return ERRCODE_INSUFFICIENT_PRIVILEGE;
         case Kind::kInvalid: return ERRCODE_INVALID_PARAMETER_VALUE;
         case Kind::kCorrupt: return ERRCODE_DATA_CORRUPTED;

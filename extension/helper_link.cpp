@@ -71,6 +71,7 @@ Frame hello(HelperRole role) {
     frame.add_number(Tag::kSegmentSize, static_cast<std::uint64_t>(wal_segment_size));
     frame.add_number(Tag::kSystemIdentifier, GetSystemIdentifier());
     frame.add_number(Tag::kServerVersion, kServerVersion);
+    frame.add(Tag::kClusterName, cluster_name);
     return frame;
 }
 

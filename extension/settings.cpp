@@ -77,8 +77,11 @@ void define_schedule_settings() {
                   &settings.check_interval, 5 * 60 * 1000, {1000, 24 * 3600 * 1000}, GUC_UNIT_MS);
     define_text("forge_backup.corrupt_pages", "What a base backup does that finds corrupt pages: warn or fail.",
                 "With \"warn\" it is made, and they are recorded in it.", &settings.corrupt_pages, "warn");
-    define_text("forge_backup.clone_policy", "What to do in a prefix that belongs to another cluster: warn, off or on.",
+    define_text("forge_backup.clone_policy", "What a restored copy does about backups of its own: warn, off or on.",
                 nullptr, &settings.clone_policy, "warn");
+    define_text("forge_backup.foreign_prefix",
+                "What becomes of WAL where the prefix belongs to another cluster: keep or drop.",
+                "Nothing is written there in either case. Empty means: keep.", &settings.foreign_prefix, "");
 }
 
 void define_limit_settings() {
@@ -138,6 +141,7 @@ std::vector<std::string> settings_snapshot() {
     add_text("delta_origin", settings.delta_origin);
     add_text("clone_policy", settings.clone_policy);
     add_text("corrupt_pages", settings.corrupt_pages);
+    add_text("foreign_prefix", settings.foreign_prefix);
     add("upload_concurrency", number_text_unless(settings.upload_concurrency, 0));
     add("download_concurrency", number_text_unless(settings.download_concurrency, 0));
     add("disk_rate_limit", number_text(settings.disk_rate_limit));

@@ -25,6 +25,7 @@ struct SettingValues {
     char* delta_origin;
     char* clone_policy;
     char* corrupt_pages;
+    char* foreign_prefix;
     int archive_timeout;  // milliseconds
     int upload_concurrency;
     int download_concurrency;

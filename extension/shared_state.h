@@ -86,6 +86,14 @@ struct ArchiverInfo {
     std::uint64_t breaker_failures;
     TimestampTz breaker_next_try;
     ErrorRow errors[kErrorClasses];  // by Kind
+    Text<16> owner;                  // of the prefix: "ours", "foreign", "unknown"; empty = not asked for so far
+    Message owner_detail;
+    Problem owner_problem;
+    void forget_owner() {
+        owner.set("");
+        owner_detail.set("");
+        owner_problem.clear();
+    }
 };
 
 // Measurements of the backlog, the newest of them in a ring.
@@ -204,7 +212,7 @@ struct RetentionInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 4;
+    static constexpr std::uint32_t kVersion = 5;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;

@@ -196,6 +196,16 @@ void write_retention_plan(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, question, kUnhurried);
 }
 
+// --- adopt_prefix
+// --------------------------------------------------------------------------------------------------------
+
+void write_adopt_prefix(FunctionCallInfo fcinfo) {
+    answer_by_helper(fcinfo, Frame(FrameType::kAdoptPrefix));
+    // The archiver sleeps for a minute after a refusal, the scheduler for longer.
+    PgArchWakeup();
+    wake_scheduler();
+}
+
 // --- trigger_basebackup ----------------------------------------------------------------------------------------------
 
 struct RequestView {
@@ -298,8 +308,11 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
     rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
     if (archiver.dropped_count > 0)
         rows.add("dropped_wal", number(archiver.dropped_count),
-                 "files accepted while the storage was off, or above backlog_limit");
+                 "files accepted while the storage was off, belonged to another cluster, or above backlog_limit");
     rows.add_problem("archive_problem", archiver.problem);
+    if (!archiver.owner.empty())
+        rows.add("owner", std::string(archiver.owner.view()), text_or_null(archiver.owner_detail.view()));
+    rows.add_problem("owner_problem", archiver.owner_problem);
     if (!archiver.breaker.empty())
         rows.add("store_breaker", std::string(archiver.breaker.view()), time_or_null(archiver.breaker_next_try));
     if (!archiver.conditional_put.empty())
@@ -522,6 +535,7 @@ PG_FUNCTION_INFO_V1(forge_verify_backup);
 PG_FUNCTION_INFO_V1(forge_mark_backup);
 PG_FUNCTION_INFO_V1(forge_delete_backup);
 PG_FUNCTION_INFO_V1(forge_retention_plan);
+PG_FUNCTION_INFO_V1(forge_adopt_prefix);
 PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
@@ -556,6 +570,10 @@ PGDLLEXPORT Datum forge_delete_backup(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_retention_plan(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_retention_plan);
+}
+
+PGDLLEXPORT Datum forge_adopt_prefix(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_adopt_prefix);
 }
 
 PGDLLEXPORT Datum forge_trigger_basebackup(PG_FUNCTION_ARGS) {

@@ -100,6 +100,20 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION retention_plan() IS
     'what the setting forge_backup.retain keeps and deletes now, one row a backup and one for WAL; deletes nothing';
 
+CREATE FUNCTION adopt_prefix(
+    OUT "when" text,
+    OUT system_identifier text,
+    OUT cluster_name text,
+    OUT namespace text,
+    OUT id text,
+    OUT created_by text,
+    OUT created_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_adopt_prefix'
+LANGUAGE C VOLATILE ROWS 2 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION adopt_prefix() IS
+    'makes this cluster the owner of the storage, whoever had it; one row for the owner before, one for after; not undone by a rollback';
+
 CREATE FUNCTION "check"(
     OUT "check" text,
     OUT level text,
@@ -250,6 +264,7 @@ REVOKE ALL ON FUNCTION verify_backup(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION mark_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION delete_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION retention_plan() FROM PUBLIC;
+REVOKE ALL ON FUNCTION adopt_prefix() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;

@@ -18,6 +18,7 @@ constexpr std::array kKindNames{
     KindName{Kind::kNotFound, "not found"},
     KindName{Kind::kAlreadyExists, "already exists"},
     KindName{Kind::kConflict, "conflict"},
+    KindName{Kind::kForeign, "foreign"},
     KindName{Kind::kDenied, "denied"},
     KindName{Kind::kInvalid, "invalid"},
     KindName{Kind::kCorrupt, "corrupt"},

@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
     kNotFound,       // the store said that the object does not exist; nothing else may use this kind
     kAlreadyExists,  // a conditional write lost: something is there already
     kConflict,       // the same name with different content
+    kForeign,        // the place belongs to another cluster: nothing may be written there
     kDenied,         // credentials or permissions
     kInvalid,        // bad input or configuration: retrying cannot help before somebody changes it
     kCorrupt,        // content fails a check: truncated, tampered with, wrong key

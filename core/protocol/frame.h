@@ -6,7 +6,7 @@
 // The conversation. The server side starts with kHello and kConfigure; the helper answers kWelcome and kConfigured.
 //
 // kHello        kVersion (of the software), kRole, kDataDirectory (absolute), kSegmentSize (bytes), kSystemIdentifier,
-//               kServerVersion
+//               kServerVersion, kClusterName
 // kWelcome      kVersion, kPid. With another version than its own the server side drops the helper.
 // kConfigure    kEpoch, kSetting* "name=value": names without prefix, empty value = not set; a secret is never sent,
 //               only the name of a file
@@ -18,10 +18,14 @@
 // Role "archiver", one long-lived helper of the archiver process:
 // kArchive      kName, kPath, kEpoch, kTimeoutMs. Asking again for a name joins its running job.
 // kArchived     kName, kEpoch, kState, kKind ("ok" or an error kind), kMessage, kHint. With state "off" the answer is
-//               "ok" at once and nothing is stored.
+//               "ok" at once and nothing is stored; with state "foreign" the same, since the prefix belongs to another
+//               cluster and the settings say to drop WAL then.
 // kForget       kName: the server side stopped waiting; the job may go on
 // kStoreState   kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none),
 //               kKind, kMessage, and kConditionalPut ("yes" | "no") once that is known: on each change
+//
+// kOwner        kState "ours" | "foreign" | "unknown", kValue (whose prefix it is), kKind, kMessage, kHint: on each
+// change
 //
 // Role "backup", one helper for one base backup; end of file on its input means: abandon it, remove what was uploaded:
 // kBackupBegin  kTimeline, kStartLsn, kFromStandby, kTablespace* "oid<TAB>directory", kStartTime (microseconds since
@@ -48,6 +52,9 @@
 //               bytes; the last row, with null for the backup, is WAL; then kDone. With kExecute 1 the plan is carried
 //               out: kDone kMessage (what was removed, empty = nothing), kState (why nothing may be, empty = it may),
 //               kFailures (objects the store refused to remove), kHint (the first refusal)
+// kAdoptPrefix  -> kRow when ("before", "after"), system identifier, cluster name, namespace, id, created by, created
+// at;
+//               then kDone
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
@@ -80,7 +87,8 @@ enum class FrameType : std::uint8_t {
     kDeleteBackup = 14,  // name, force -> rows
     kContinuity = 15,    // timeline, finish_lsn, full -> rows
     kRetain = 16,        // timeline, schedule, execute -> rows
-    kLastToHelper = kRetain,
+    kAdoptPrefix = 17,   // -> rows
+    kLastToHelper = kAdoptPrefix,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
@@ -93,7 +101,8 @@ enum class FrameType : std::uint8_t {
     kRow = 71,         // value (repeated), null flags
     kLog = 72,         // level, message
     kStoreState = 73,  // breaker state, failures, next try, last error
-    kLastToServer = kStoreState,
+    kOwner = 74,       // state, whose prefix it is, what is wrong
+    kLastToServer = kOwner,
 };
 
 enum class Tag : std::uint16_t {
@@ -159,6 +168,7 @@ enum class Tag : std::uint16_t {
     kSchedule,
     kExecute,
     kConditionalPut,
+    kClusterName,
 };
 
 struct Frame {

@@ -13,6 +13,7 @@
 #include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/repository/owner.h"
 #include "core/restore/fetch_extract.h"
 
 namespace forge::restore {
@@ -382,6 +383,9 @@ std::optional<std::string> unfinished_backup(const std::string& directory) { ret
 
 Status fetch_backup(repository::Repository& repository, const repository::BackupEntry& backup,
                     const FetchOptions& options, FetchProgress& progress, const CancelToken& cancel, Logger& logger) {
+    store::CallContext context;
+    context.cancel = &cancel;
+    FORGE_TRY(repository::owner_for_reading(repository.store(), context).status());
     Fetch fetch(repository, backup, options, progress, cancel, logger);
     FORGE_TRY(fetch.prepare());
     Status result = fetch.run();

@@ -144,6 +144,16 @@ Status load_compression(Draft& draft) {
     return load_compression_level(draft);
 }
 
+Status load_foreign_prefix(Draft& draft) {
+    const auto found = draft.sources.setting("foreign_prefix");
+    if (found && found->value != "keep" && found->value != "drop")
+        return found->invalid("unrecognized policy " + forge::quoted(found->value),
+                              "Available policies are \"keep\" and \"drop\".");
+    draft.settings.drop_foreign = found && found->value == "drop";
+    draft.note("foreign_prefix", draft.settings.drop_foreign ? "drop" : "keep", found);
+    return {};
+}
+
 Status load_user_data(Draft& draft) {
     const auto found = draft.sources.find("user_data", {"WALG_SENTINEL_USER_DATA"});
     if (found) {
@@ -232,6 +242,7 @@ Result<Settings> load(const Inputs& inputs) {
         FORGE_TRY(load_keys(draft));
         FORGE_TRY(load_user_data(draft));
         FORGE_TRY(load_delta(draft));
+        FORGE_TRY(load_foreign_prefix(draft));
     }
     if (settings.network_rate_limit > 0) {
         settings.s3.network_limit = std::make_shared<RateLimiter>(settings.network_rate_limit);

