@@ -15,7 +15,7 @@ push @backups, $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebac
 $node->safe_psql('postgres', "SELECT forge_backup.mark_backup('$backups[0]')");
 make_older($backups[$_], 9 - $_) for 0 .. 4;
 ok(wait_until('retention looked', sub { status_value($node, 'retention') && looked_after_backup() }), 'retention looks after a base backup');
-like(status_value($node, 'retention'), qr/^nothing to remove/, 'and finds nothing as long as there are few');
+like(status_value($node, 'retention'), qr/^(nothing to remove|0 backups, )/, 'and removes no backup as long as there are few');
 
 # What it would do.
 sub planned { return $node->safe_psql('postgres', 'SELECT backup, keep, reason FROM forge_backup.retention_plan()'); }
@@ -46,7 +46,7 @@ my $parts = "$bucket/basebackups_005/$backups[1]/tar_partitions";
 chmod 0500, $parts;
 my $offset = log_size($node);
 push @backups, $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
-ok(wait_until('retention ran', sub { status_value($node, 'retention') =~ /removed/ }), 'retention follows a base backup');
+ok(wait_until('retention ran', sub { status_value($node, 'retention') =~ /^[1-9]\d* backups.*removed/ }), 'retention follows a base backup');
 like(status_value($node, 'retention'), qr/^3 backups, \d+ objects, .* removed \| 20/, 'status() says what was removed');
 is_deeply([ backup_names($bucket) ], [ sort @backups[ 0, 4, 5, 6 ] ], 'the right ones are left');
 like(status_value($node, 'retention_problem'), qr/refused to remove \d+ objects/, 'S21: and what was refused');
