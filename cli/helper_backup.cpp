@@ -113,7 +113,6 @@ void BackupRole::begin(const Frame& frame) {
     if (working_ || jobs_.busy())
         return channel_.send(failed_frame(Status(Kind::kInternal, "a backup is running already")));
     working_ = true;
-    tidy(*repository);
     jobs_.add([this, start = std::move(start).value(), repository = std::move(repository).value()]() mutable {
         copy(std::move(start), repository);
     });
@@ -142,6 +141,7 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
     store::CallContext context;
     context.cancel = &cancel_;
     Status result = make_guard(repository, hello_)->may_write(start.timeline, context);
+    if (result.ok()) tidy(repository);  // elsewhere another cluster's uploads may be under way
     auto engine = result.ok() ? backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_)
                               : Result<std::unique_ptr<backup::BackupEngine>>(result);
     if (engine.ok()) {
