@@ -81,7 +81,7 @@ Status check_timeline_not_left(repository::Repository& repository, const std::st
             return Status(Kind::kConflict,
                           "WAL file " + quoted(name) + " goes beyond " + format_lsn(entry.switch_point) +
                               ", where timeline " + std::to_string(entry.timeline) + " was left (" + quoted(history) +
-                              "), and the server does not run",
+                              "), and the server does not go on with it",
                           "Nobody follows this WAL. Bring the server back as a standby, by pg_rewind or anew.");
         }
     }

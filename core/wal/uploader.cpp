@@ -11,6 +11,7 @@
 #include "core/base/crash_point.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/wal/left_timeline.h"
 #include "core/wal/push.h"
 
 namespace forge::wal {
@@ -97,6 +98,10 @@ private:
 Result<PushResult> push_if_allowed(repository::Repository& repository, const PushRequest& request, WriteGuard* guard,
                                    const store::CallContext& context) {
     if (guard != nullptr) FORGE_TRY(guard->may_store(request.name, context));
+    // A server that stops, or is brought up again by others, may finish a timeline that the cluster has left.
+    const std::string data_directory = data_directory_of(request.path);
+    if (!data_directory.empty() && !server_is_up(data_directory))
+        FORGE_TRY(check_timeline_not_left(repository, request.name, request.segment_size, context));
     auto result = push_file(repository, request, context);
     if (guard != nullptr && result.status().is(Kind::kConflict)) guard->doubt();
     return result;

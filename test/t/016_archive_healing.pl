@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use ForgeTest;
+use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -45,6 +46,27 @@ if (start_restored($restored))
 	wait_until('promoted', sub { value_of($restored, 'SELECT NOT pg_is_in_recovery()') eq 't' });
 	is(table_checksum($restored, 't'), $checksum, 'a restore leads across the failover');
 	$restored->stop;
+}
+
+# --- what the old primary finishes after the fork ----------------------------------------------------------------------
+
+# As Patroni brings up a crashed primary before pg_rewind: its recovery ends the segment in which the timelines part, and then
+# everything marked is archived by the command.
+{
+	my $data = $primary->data_dir;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'postgres', '--single', '-D', $data, '-c', 'archive_library=', '-c', 'archive_command=false', '-c', 'hot_standby=off', 'postgres' ],
+		'<', \'', '>', \$out, '2>', \$err);
+	my @left = sort map { m{/([0-9A-F]{24})\.ready$} ? $1 : () } glob("$data/pg_wal/archive_status/*.ready");
+	my $last = $left[-1];
+	cmp_ok($last, 'gt', $names[-1], 'the old primary has finished its last segment') or diag($err);
+	ok(!in_store($last), 'nobody has archived it');
+	my $env = env_dir_of($standby);
+	my ($code, $stdout, $stderr) = forge_cli('wal-push', '--env-dir', $env, "$data/pg_wal/$last");
+	is($code, 1, 'P3: nor does the command, since nobody follows it');
+	like($stderr, qr/WAL file "$last" goes beyond [0-9A-F\/]+, where timeline 1 was left \("00000002.history"\)/, 'P3: and says why');
+	ok(!in_store($last), 'P3: a standby that has not heard of the new timeline does not find it');
+	cli_ok('wal-push', '--env-dir', $env, "$data/pg_wal/$names[0]", 'what came before the fork is archived') if -e "$data/pg_wal/$names[0]";
 }
 
 # --- WAL that is lost --------------------------------------------------------------------------------------------------
