@@ -134,7 +134,7 @@ sub restores
 	return if $restored->{forge}{exit} != 0;
 	my $target = $restored->data_dir;
 	# What the restore itself writes comes after the files of the backup.
-	$node->command_ok([ 'pg_verifybackup', '-n', '-q', '-i', 'postgresql.conf', '-i', 'postgresql.auto.conf', '-i', 'recovery.signal', $target ],
+	$node->command_ok([ 'pg_verifybackup', '-n', '-q', '-i', 'postgresql.conf', '-i', 'postgresql.auto.conf', '-i', 'recovery.signal', '-i', 'forge_backup.restored', $target ],
 		"R8: pg_verifybackup accepts what $backup restores to");
 	return unless start_restored($restored);
 	wait_until('promoted', sub { $restored->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' });
