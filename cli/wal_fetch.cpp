@@ -14,6 +14,7 @@
 #include "cli/server_identity.h"
 #include "core/base/text.h"
 #include "core/wal/fetcher.h"
+#include "core/wal/standby_way.h"
 
 namespace forge::cli {
 
@@ -121,8 +122,17 @@ private:
         FORGE_TRY(wal::fetch_wal(*repository, arguments_.name, options, context));
         if (layout::classify_wal_name(arguments_.name) == layout::WalKind::kHistory)
             FORGE_TRY(check_history(*repository, context));
+        if (is_for_standby())
+            FORGE_TRY(
+                wal::keep_to_way(arguments_.destination, arguments_.name, join_path(place_.data_directory, "pg_wal")));
         if (!options.spool_directory.empty()) start_prefetch(options.spool_directory, prefetch);
         return {};
+    }
+
+    // Not for pg_rewind, which looks for what is behind the point where timelines part.
+    bool is_for_standby() const {
+        return place_.is_standby && base_name(arguments_.destination) == "RECOVERYXLOG" &&
+               layout::classify_wal_name(arguments_.name) == layout::WalKind::kSegment;
     }
 
     // A history decides which timeline a server follows, and nothing in it says whose it is. That of a prefix of

@@ -28,6 +28,19 @@ exits({ cwd => $restore }, @fetch, '00000009.history', 'pg_wal/X', 74, 'a histor
 ok(!-e "$restore/pg_wal/X", 'and no file is left');
 exits({ cwd => $standby }, @fetch, $absent, 'pg_wal/X', 74, 'the same for a standby');
 
+# WAL that the way of a standby leaves aside.
+my $left = recovery_directory('recovery.signal', 'standby.signal');
+my $begin = hex(substr($segment, 16, 8)) * 1048576;
+write_text("$left/pg_wal/00000002.history", sprintf("1\t0/%X\tbefore a restore\n", $begin + 4096));
+cli_ok({ cwd => $left }, @fetch, $segment, 'pg_wal/RECOVERYXLOG', 'a segment in which the way of a standby leaves its timeline');
+my $first = read_text("$left/pg_wal/RECOVERYXLOG");
+cli_ok({ cwd => $restore }, @fetch, $segment, 'pg_wal/RECOVERYXLOG', 'the same without a way');
+ok($first eq substr(read_text("$restore/pg_wal/RECOVERYXLOG"), 0, 4096) . "\0" x (1048576 - 4096), 'goes as far as that point');
+write_text("$left/pg_wal/00000002.history", sprintf("1\t0/%X\tbefore a restore\n", $begin));
+exits({ cwd => $left }, @fetch, $segment, 'pg_wal/RECOVERYXLOG', 74, 'a segment behind that point is not there');
+ok(!-e "$left/pg_wal/RECOVERYXLOG", 'and no file is left');
+cli_ok({ cwd => $left }, @fetch, $segment, "pg_wal/$segment", 'pg_rewind, which looks for it, gets it');
+
 # Wrong key: never "not found".
 my $wrong = env_dir_of($node, WALG_LIBSODIUM_KEY_PATH => key_file('f' x 64));
 exits({ cwd => $restore }, 'wal-fetch', @options, '--env-dir', $wrong, $segment, 'pg_wal/X', 200, 'R10: a wrong key is never "not found"');
