@@ -46,7 +46,14 @@ $lab->start_member($replica);
 $lab->within(60, 'a replica that was away runs again', sub { $lab->all_running });
 like(substr($lab->log_of($replica), $offset), qr/restored log file "[0-9A-F]{24}" from archive/, 'it took WAL from the archive');
 
-# A replica is made anew by the methods it got.
+# A replica is made anew by the methods it got. Without the library preloaded base backups are made by whoever wants one.
+my $leader = $lab->leader;
+my $pod = new_directory('pod') . '/env';
+$lab->write_env({ %{ spilo_env(%{ $lab->{pod} }) }, PGPORT => $leader->{port}, PGHOST => $lab->{directory}, PGUSER => 'postgres' }, $pod);
+my ($code, undef, $stderr) = $lab->cli({ env_dir => $pod }, 'forge-backup', 'backup-push', $leader->{data});
+is($code, 0, 'a base backup is made') or diag($stderr);
+$offset = -s $replica->{log};
 $lab->remake(90, 'a replica is made anew', $replica);
+like(substr($lab->log_of($replica), $offset), qr/replica has been created using forge/, 'from the base backup');
 $lab->stop;
 done_testing();

@@ -421,11 +421,19 @@ sub write_env
 # Keys in this cluster's own place of the bucket.
 sub stored
 {
-	my ($self, $pattern, $place) = @_;
-	$place //= $self->place;
-	my $objects = decode_json($self->{store}->request('GET', '/__objects'))->{ $self->{pod}{WAL_S3_BUCKET} } // {};
-	my @keys = sort grep { $_ =~ ($pattern // qr/./) } map { m{^\Q$place\E/(.*)} ? $1 : () } keys %$objects;
+	my ($self, $pattern) = @_;
+	my %contents = $self->contents;
+	my @keys = sort grep { $_ =~ ($pattern // qr/./) } keys %contents;
 	return @keys;
+}
+
+# The same with the ETag of each.
+sub contents
+{
+	my ($self) = @_;
+	my $place = $self->place;
+	my $objects = decode_json($self->{store}->request('GET', '/__objects'))->{ $self->{pod}{WAL_S3_BUCKET} } // {};
+	return map { m{^\Q$place\E/(.*)} ? ($1 => $objects->{$_}{etag}) : () } keys %$objects;
 }
 
 sub place
