@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -47,7 +48,8 @@ public:
         if (!mapping.ok()) return usage(mapping.status());
         directory_ = absolute_path(arguments_.directory);
         while (directory_.size() > 1 && directory_.ends_with('/')) directory_.pop_back();
-        if (const Status empty = check_directory(); !empty.ok()) return session_.fail(empty);
+        const Status fit = arguments_.in_place ? look_in_place() : check_directory();
+        if (!fit.ok()) return session_.fail(fit);
         const auto repository = arguments_.is_clone ? open_source(session_) : session_.open();
         if (!repository) return kExitFailure;
         storage_ = repository->settings().storage;
@@ -61,7 +63,9 @@ public:
             return session_.fail(plan.status());
         }
         if (const Status version = check_version(*plan); !version.ok()) return session_.fail(version);
+        if (const Status same = check_cluster(*plan); !same.ok()) return session_.fail(same);
         describe(*plan);
+        if (taken_up_ && !arguments_.confirm) return only_told();
         restore::FetchOptions options;
         options.target_directory = directory_;
         options.tablespace_mapping = std::move(mapping).value();
@@ -71,9 +75,17 @@ public:
         options.before_startable = [&](const std::string&, const backup::ControlFile& control) {
             return write_settings(*plan, control);
         };
-        if (const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options);
-            !result.ok())
-            return session_.fail(result);
+        options.in_place = occupied_;
+        bool told = false;
+        options.before_replacing = [&](const std::vector<std::string>& set_aside) -> Status {
+            tell_replaced(set_aside);
+            told = !arguments_.confirm;
+            return told ? Status(Kind::kCancelled, "not confirmed") : Status();
+        };
+        const Status result = fetch_with_progress(line_, session_, *repository, plan->backup, options);
+        if (told) return only_told();
+        if (!result.ok()) return session_.fail(result);
+        lock_.reset();
         advise(*plan);
         return kExitOk;
     }
@@ -96,6 +108,63 @@ private:
                 "directory " + quoted(directory_) + " is not empty" +
                     (running ? ", and a server may be running in it" : ""),
                 "Choose another directory, or move the contents away."};
+    }
+
+    // Nothing in it is changed yet, but no server can be started there from now on.
+    Status look_in_place() {
+        if (!is_directory(directory_))
+            return {Kind::kInvalid, "directory " + quoted(directory_) + " does not exist",
+                    "Leave out --in-place to make a new one."};
+        FORGE_ASSIGN(restore::ServerLock lock, restore::ServerLock::take(directory_));
+        lock_.emplace(std::move(lock));
+        taken_up_ = restore::unfinished_backup(directory_).has_value();
+        if (!taken_up_) {
+            FORGE_ASSIGN(occupied_, restore::look_at_occupied(directory_));
+        }
+        if (!occupied_ || occupied_->waiting_wal.empty() || arguments_.discard_wal) return {};
+        const std::vector<std::string>& waiting = occupied_->waiting_wal;
+        return {Kind::kInvalid,
+                std::to_string(waiting.size()) + (waiting.size() == 1 ? " WAL file" : " WAL files") + " in " +
+                    quoted(directory_) + " were never archived: " + waiting.front() +
+                    (waiting.size() == 1 ? "" : " to " + waiting.back()),
+                "Archive them with \"forge-backup wal-push\", or give them up with --discard-wal."};
+    }
+
+    Status check_cluster(const restore::Plan& plan) const {
+        const std::uint64_t theirs = plan.backup.sentinel.system_identifier;
+        if (!occupied_ || theirs == 0 || theirs == occupied_->system_identifier) return {};
+        return {Kind::kInvalid,
+                "backup " + quoted(plan.backup.name) + " is of the cluster with system identifier " +
+                    std::to_string(theirs) + ", directory " + quoted(directory_) + " is that of " +
+                    std::to_string(occupied_->system_identifier),
+                "Check the storage and the directory; another cluster can be restored into a new directory."};
+    }
+
+    void tell_replaced(const std::vector<std::string>& set_aside) {
+        const auto list = [](const std::vector<std::string>& names) {
+            std::string text;
+            for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+            return text;
+        };
+        std::uint64_t bytes = 0;
+        for (const auto& [place, size] : occupied_->bytes) bytes += size;
+        say("deleted from " + quoted(directory_) + ": " + list(occupied_->removed) + ", in all " + format_size(bytes));
+        for (const std::string& place : occupied_->tablespaces) say("deleted: tablespace directory " + quoted(place));
+        if (!occupied_->waiting_wal.empty())
+            say("deleted though it was never archived: WAL file " + list(occupied_->waiting_wal));
+        std::vector<std::string> kept = occupied_->others;
+        std::erase_if(kept, [&](const std::string& name) {
+            return std::find(set_aside.begin(), set_aside.end(), name) != set_aside.end();
+        });
+        if (!set_aside.empty())
+            say("taken from the backup, the present ones are renamed to NAME" + std::string(restore::kSetAside) +
+                "TIME: " + list(set_aside));
+        if (!kept.empty()) say("kept: " + list(kept));
+    }
+
+    int only_told() {
+        say("nothing was changed; add --confirm to do it");
+        return kExitOk;
     }
 
     Status check_version(const restore::Plan& plan) {
@@ -161,8 +230,9 @@ private:
         restore::RecoveryOptions options;
         options.restore_command = restore_command_text(parts);
         options.target_action = arguments_.action;
-        // Whoever makes a clone decides by its own settings where that archives.
-        options.archive_off = !arguments_.is_clone;
+        // Whoever makes a clone decides by its own settings where that archives; in place it is the same cluster.
+        options.archive_off = !arguments_.is_clone && !arguments_.in_place;
+        options.minimal_config = !arguments_.in_place;
         FORGE_TRY(restore::write_recovery_settings(directory_, control, plan, options, session_.log()));
         FORGE_TRY(restore::write_marker(directory_, marker_of(plan, control)));
         if (!words.needs_environment.empty()) {
@@ -210,6 +280,10 @@ private:
     std::string directory_;
     std::string storage_;
     std::vector<std::string> tablespaces_;  // their new places
+    // In place: what is there; nothing where a restore is taken up whose files have begun to come.
+    std::optional<restore::Occupied> occupied_;
+    std::optional<restore::ServerLock> lock_;
+    bool taken_up_ = false;
     int major_ = 0;
     std::string bin_directory_;
 };

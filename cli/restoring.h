@@ -19,6 +19,10 @@ struct RestoreOrder {
     // For Patroni: the source is looked for below the prefix too, archiving stays as it is set, and nobody is told how
     // to start the server.
     bool is_clone = false;
+    // Into the data directory of a stopped server. Without `confirm` it only tells what it would do.
+    bool in_place = false;
+    bool confirm = false;
+    bool discard_wal = false;  // WAL that was never archived may go
 };
 
 // Returns the exit code. Nothing is touched before the plan stands.

@@ -69,13 +69,15 @@ public:
 
     // Everything that can be refused without touching the target.
     Status prepare();
+    // In place: the last word of the caller.
+    Status ask();
     // Leaves an incomplete directory behind when it fails.
     Status run();
     const std::string& target() const { return places_.target; }
 
 private:
     Status check_room() const;
-    Status check_room(const std::string& directory, std::uint64_t needed) const;
+    Status check_room(const std::string& directory, std::uint64_t needed, std::uint64_t freed) const;
     Status open_target();
     Status extract_levels();
     Status extract_parts(Level& level);
@@ -105,6 +107,7 @@ private:
     std::unique_ptr<Journal> journal_;
     std::unique_ptr<TargetTree> tree_;
     std::map<std::string, std::string> label_files_;
+    std::vector<std::string> set_aside_;
     std::string control_text_;
     backup::ControlFile control_;
 };
@@ -150,19 +153,33 @@ Status Fetch::check_room() const {
         if (first.empty()) first = directory;
         sum += size;
     }
-    for (const auto& [device, place] : by_device) FORGE_TRY(check_room(place.first, place.second));
+    std::map<std::uint64_t, std::uint64_t> freed;
+    if (options_.in_place)
+        for (const auto& [directory, size] : options_.in_place->bytes)
+            if (const auto disk = disk_of(directory)) freed[disk->device] += size;
+    for (const auto& [device, place] : by_device) FORGE_TRY(check_room(place.first, place.second, freed[device]));
     return {};
 }
 
-Status Fetch::check_room(const std::string& directory, std::uint64_t needed) const {
+Status Fetch::check_room(const std::string& directory, std::uint64_t needed, std::uint64_t freed) const {
     const auto disk = disk_of(directory);
-    if (!disk || disk->free >= needed) return {};
-    const std::string text = "the backup needs " + format_size(needed) + ", and only " + format_size(disk->free) +
+    if (!disk) return {};
+    const std::uint64_t free = disk->free + freed;
+    if (free >= needed) return {};
+    const std::string text = "the backup needs " + format_size(needed) + ", and only " + format_size(free) +
                              " are free in the file system of " + quoted(directory);
     if (!disk->compresses)
         return Status(Kind::kExhausted, text, "Make room there, or restore to another place. Nothing was touched.");
     logger_.warning(text);
     return {};
+}
+
+Status Fetch::ask() {
+    if (!options_.in_place) return {};
+    std::set<std::string> names;
+    for (const auto& [name, file] : contents().files) names.insert(name.substr(0, name.find('/')));
+    set_aside_ = to_set_aside(*options_.in_place, names);
+    return options_.before_replacing ? options_.before_replacing(set_aside_) : Status();
 }
 
 Status Fetch::open_target() {
@@ -173,11 +190,13 @@ Status Fetch::open_target() {
                                            std::to_string(journal_->done_count()) + " of " +
                                            std::to_string(progress_.parts_total.load()) + " parts are there");
     FORGE_TRY(create_places(places_));
-    FORGE_ASSIGN(tree_, TargetTree::open(places_, journal_->resumed()));
+    FORGE_TRY(forget_making_way(places_.target));
+    FORGE_ASSIGN(tree_, TargetTree::open(places_, journal_->resumed() || options_.in_place));
     return {};
 }
 
 Status Fetch::run() {
+    if (options_.in_place) FORGE_TRY(make_way(*options_.in_place, set_aside_));
     FORGE_TRY(open_target());
     // The control file comes last of all: only the journal was left to remove.
     if (journal_->resumed() && path_exists(join_path(places_.target, kControlName))) return journal_->remove();
@@ -388,6 +407,7 @@ Status fetch_backup(repository::Repository& repository, const repository::Backup
     FORGE_TRY(repository::owner_for_reading(repository.store(), context).status());
     Fetch fetch(repository, backup, options, progress, cancel, logger);
     FORGE_TRY(fetch.prepare());
+    FORGE_TRY(fetch.ask());
     Status result = fetch.run();
     if (!result.ok()) return explain_failure(std::move(result), fetch.target(), backup.sentinel);
     return {};

@@ -12,6 +12,7 @@
 
 #include "core/backup/control_file.h"
 #include "core/repository/repository.h"
+#include "core/restore/in_place.h"
 
 namespace forge::restore {
 
@@ -21,6 +22,11 @@ struct FetchOptions {
     int concurrency = 2;
     bool sync = true;
     bool allow_unlisted = false;  // ExamineOptions::allow_unlisted
+    // The target directory is this one, and its server, which is locked out, makes way for the backup.
+    std::optional<Occupied> in_place;
+    // Called when nothing stands in the way any more and nothing was changed yet, with the names that will be set
+    // aside; a failure leaves everything as it was.
+    std::function<Status(const std::vector<std::string>& set_aside)> before_replacing;
     // Called when all files are there but pg_control, whose content it gets: what must be in the directory before a
     // server can start there (recovery settings). May be called again when a restore is taken up.
     std::function<Status(const std::string& directory, const backup::ControlFile& control)> before_startable;

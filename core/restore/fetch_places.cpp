@@ -31,10 +31,12 @@ bool is_oid(const std::string& text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-Status check_free(const std::string& directory, bool resume, const std::string& hint) {
+// `leaving`: what is there now and will not be.
+Status check_free(const std::string& directory, bool resume, const std::string& leaving, const std::string& hint) {
     if (!path_exists(directory)) return {};
     if (!is_directory(directory)) return Status(Kind::kInvalid, quoted(directory) + " is not a directory", hint);
-    FORGE_ASSIGN(const auto names, list_directory(directory));
+    FORGE_ASSIGN(auto names, list_directory(directory));
+    std::erase(names, leaving);
     if (names.empty() || resume) return {};
     return Status(Kind::kInvalid, "directory " + quoted(directory) + " is not empty", hint);
 }
@@ -61,6 +63,14 @@ std::optional<std::string> mapped_location(const layout::Tablespace& tablespace,
     return std::nullopt;
 }
 
+// The directory in a tablespace's place that a server which makes way has there; empty = none.
+std::string leaving_from(const std::string& location, const FetchOptions& options) {
+    if (!options.in_place) return {};
+    for (const std::string& place : options.in_place->tablespaces)
+        if (parent_path(place) == location) return base_name(place);
+    return {};
+}
+
 Result<TablespacePlace> find_place(const layout::Tablespace& tablespace, const FetchOptions& options, bool resume) {
     if (!is_oid(tablespace.oid) || !tablespace.location.starts_with('/'))
         return Status(Kind::kCorrupt, "the sentinel of the backup has a tablespace " + quoted(tablespace.oid) + " at " +
@@ -70,7 +80,7 @@ Result<TablespacePlace> find_place(const layout::Tablespace& tablespace, const F
     const std::string hint = mapped ? "Give it an empty directory, or one that does not exist yet."
                                     : "Give tablespace " + tablespace.oid +
                                           " another place with --tablespace-mapping " + tablespace.oid + "=NEWDIR.";
-    Status free = check_free(place.location, resume, hint);
+    Status free = check_free(place.location, resume, leaving_from(place.location, options), hint);
     if (!free.ok()) return std::move(free).with_context("tablespace " + tablespace.oid);
     return place;
 }
@@ -114,7 +124,9 @@ Result<Places> find_places(const layout::Sentinel& sentinel, const FetchOptions&
     if (options.target_directory.empty()) return Status(Kind::kInvalid, "no target directory was given");
     places.target = absolute(options.target_directory);
     const bool resume = Journal::is_there(places.target);
-    FORGE_TRY(check_free(places.target, resume, "Restore into an empty directory, or one that does not exist yet."));
+    if (!options.in_place)
+        FORGE_TRY(
+            check_free(places.target, resume, {}, "Restore into an empty directory, or one that does not exist yet."));
     FORGE_TRY(check_mapping(sentinel, options));
     std::set<std::string> used{places.target};
     for (const layout::Tablespace& tablespace : sentinel.tablespaces) {

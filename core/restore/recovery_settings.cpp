@@ -160,7 +160,7 @@ std::vector<Setting> recovery_settings(const Plan& plan, const RecoveryOptions& 
 Status write_recovery_settings(const std::string& directory, const backup::ControlFile& control, const Plan& plan,
                                const RecoveryOptions& options, Logger& logger) {
     FORGE_TRY(check_values(recovery_settings(plan, options)));
-    FORGE_TRY(write_missing_config(directory, control, logger));
+    if (options.minimal_config) FORGE_TRY(write_missing_config(directory, control, logger));
     const std::string path = join_path(directory, "postgresql.auto.conf");
     FORGE_ASSIGN(const std::string old, read_if_there(path));
     const std::string text = without_recovery_lines(old) + recovery_section(plan, options);

@@ -14,10 +14,11 @@ namespace forge::restore {
 struct RecoveryOptions {
     std::string restore_command;
     std::string target_action = "pause";  // pause, promote, shutdown
+    bool minimal_config = true;           // where there is no postgresql.conf
     bool archive_off = true;  // a restored copy must not archive into its source; its owner turns it on again
 };
 
-// Also removes standby.signal and earlier recovery settings. Where the backup has no postgresql.conf (Debian keeps it
+// Also removes standby.signal and earlier recovery settings. Where there is no postgresql.conf (Debian keeps it
 // elsewhere) a minimal one is written with what the control file demands, and a pg_hba.conf for local connections.
 // kInvalid for a value that a setting cannot hold.
 Status write_recovery_settings(const std::string& directory, const backup::ControlFile& control, const Plan& plan,
