@@ -14,7 +14,7 @@ my $backup = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebacku
 my @usual = ('--threshold_megabytes=100', '--retries=2', '--no_leader=1', '--scope=lab', '--role=replica');
 
 # What Patroni passes, and a standby of it.
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = member_of(PostgreSQL::Test::Cluster->new('standby'), $node);
 my ($code, $out, $err) = forge_cli('replica', '--env-dir', $env, @usual, '--datadir=' . $standby->data_dir, '--connstring=' . connection_to($node));
 is($code, 0, 'a replica by the arguments of Patroni') or diag($err);
 like($err, qr/"--retries=2" is not known and is ignored/, 'what it does not know is ignored with a warning');
