@@ -1,7 +1,12 @@
 // The helper of one base backup: the server starts and stops the backup, this process moves every byte.
+#include <unistd.h>
+
+#include <array>
+
 #include "cli/helper_roles.h"
 #include "core/backup/engine.h"
 #include "core/base/text.h"
+#include "core/repository/lease.h"
 #include "core/retention/execute.h"
 
 namespace forge::cli {
@@ -29,6 +34,8 @@ private:
     void look_for_wal(const std::string& name);
     Result<backup::BackupStart> start_of(const Frame& frame) const;
     void tidy(std::shared_ptr<repository::Repository> repository);
+    Status take_lease(const std::shared_ptr<repository::Repository>& repository);
+    void let_go();
     void copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository);
     void send_progress();
     void send_report(const backup::BackupReport& report);
@@ -41,9 +48,14 @@ private:
     backup::Progress progress_;
     std::atomic<bool> working_{false};  // progress is of interest
     std::mutex name_mutex_;
-    std::string name_;                              // of the backup, once it is known
-    std::unique_ptr<backup::BackupEngine> engine_;  // used by the job thread only, until that has ended
-    JobThread jobs_;                                // after everything its jobs use
+    std::string name_;  // of the backup, once it is known
+    // Used by the job thread only, until that has ended. Without a lease, where the store does not let us look, the
+    // repository is that of the settings.
+    std::shared_ptr<repository::Repository> leased_from_;  // what the leased one passes its calls on to
+    std::unique_ptr<repository::Lease> lease_;
+    std::shared_ptr<repository::Repository> repository_;
+    std::unique_ptr<backup::BackupEngine> engine_;
+    JobThread jobs_;  // after everything its jobs use
     JobThread tidying_;
 };
 
@@ -60,7 +72,7 @@ void BackupRole::run() {
     cancel_.cancel();
     jobs_.add([this] {
         if (engine_) engine_->abandon();
-        engine_.reset();
+        let_go();
     });
     while (jobs_.busy()) std::this_thread::sleep_for(milliseconds(5));
 }
@@ -137,12 +149,43 @@ void BackupRole::tidy(std::shared_ptr<repository::Repository> repository) {
     });
 }
 
+// Two members of a cluster may be asked for a base backup at the same time, and the helper of a server that was killed
+// may still be tidying up.
+Status BackupRole::take_lease(const std::shared_ptr<repository::Repository>& repository) {
+    repository_ = repository;
+    std::array<char, 256> host{};
+    if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+    repository::LeaseOptions options;
+    options.member = std::string(host.data()) + ":" + hello_.data_directory;
+    store::CallContext context;
+    context.cancel = &cancel_;
+    auto lease = repository::Lease::take(repository->shared_store(), std::move(options), logger_, context);
+    if (lease.status().is(Kind::kDenied)) {
+        logger_.debug("base backups of other members are not kept apart: " + lease.status().message());
+        return {};
+    }
+    if (!lease.ok()) return lease.status();
+    lease_ = std::move(lease).value();
+    repository_ = std::make_shared<repository::Repository>(
+        std::make_shared<repository::LeasedStore>(repository->store(), *lease_), repository->settings());
+    leased_from_ = repository;
+    return {};
+}
+
+void BackupRole::let_go() {
+    engine_.reset();
+    repository_.reset();
+    lease_.reset();
+    leased_from_.reset();
+}
+
 void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository) {
     store::CallContext context;
     context.cancel = &cancel_;
     Status result = make_guard(repository, hello_)->may_write(start.timeline, context);
+    if (result.ok()) result = take_lease(repository);
     if (result.ok()) tidy(repository);  // elsewhere another cluster's uploads may be under way
-    auto engine = result.ok() ? backup::begin_backup(repository, std::move(start), progress_, cancel_, logger_)
+    auto engine = result.ok() ? backup::begin_backup(repository_, std::move(start), progress_, cancel_, logger_)
                               : Result<std::unique_ptr<backup::BackupEngine>>(result);
     if (engine.ok()) {
         engine_ = std::move(engine).value();
@@ -161,7 +204,7 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
     send_progress();
     if (!result.ok()) {
         if (engine_) engine_->abandon();
-        engine_.reset();
+        let_go();
         return channel_.send(failed_frame(result));
     }
     Frame frame(FrameType::kBackupCopied);
@@ -182,7 +225,7 @@ void BackupRole::stop(const Frame& frame) {
         auto report = engine_->finish(stop);
         working_ = false;
         if (!report.ok()) engine_->abandon();
-        engine_.reset();
+        let_go();
         if (!report.ok()) return channel_.send(failed_frame(report.status()));
         send_progress();
         send_report(*report);

@@ -44,6 +44,7 @@ public:
     Repository(std::shared_ptr<store::ObjectStore> store, const settings::Settings& settings);
 
     store::ObjectStore& store() { return *store_; }
+    const std::shared_ptr<store::ObjectStore>& shared_store() const { return store_; }
     const settings::Settings& settings() const { return settings_; }
 
     // Writer of a compressed, encrypted object of unknown size: push plain bytes, finish() makes it durable. `stored`
