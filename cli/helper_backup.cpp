@@ -35,6 +35,7 @@ private:
     Result<backup::BackupStart> start_of(const Frame& frame) const;
     void tidy(std::shared_ptr<repository::Repository> repository);
     Status take_lease(const std::shared_ptr<repository::Repository>& repository);
+    Status reason_of(const Status& failure) const;
     void let_go();
     void copy(backup::BackupStart start, const std::shared_ptr<repository::Repository>& repository);
     void send_progress();
@@ -157,6 +158,7 @@ Status BackupRole::take_lease(const std::shared_ptr<repository::Repository>& rep
     if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
     repository::LeaseOptions options;
     options.member = std::string(host.data()) + ":" + hello_.data_directory;
+    options.on_lost = [this] { cancel_.cancel(); };
     store::CallContext context;
     context.cancel = &cancel_;
     auto lease = repository::Lease::take(repository->shared_store(), std::move(options), logger_, context);
@@ -170,6 +172,12 @@ Status BackupRole::take_lease(const std::shared_ptr<repository::Repository>& rep
         std::make_shared<repository::LeasedStore>(repository->store(), *lease_), repository->settings());
     leased_from_ = repository;
     return {};
+}
+
+// What a lost lease has cancelled.
+Status BackupRole::reason_of(const Status& failure) const {
+    const Status lost = lease_ ? lease_->check() : Status();
+    return lost.ok() ? failure : lost;
 }
 
 void BackupRole::let_go() {
@@ -203,6 +211,7 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
     working_ = false;
     send_progress();
     if (!result.ok()) {
+        result = reason_of(result);
         if (engine_) engine_->abandon();
         let_go();
         return channel_.send(failed_frame(result));
@@ -224,9 +233,10 @@ void BackupRole::stop(const Frame& frame) {
         working_ = true;
         auto report = engine_->finish(stop);
         working_ = false;
+        const Status failure = report.ok() ? Status() : reason_of(report.status());
         if (!report.ok()) engine_->abandon();
         let_go();
-        if (!report.ok()) return channel_.send(failed_frame(report.status()));
+        if (!report.ok()) return channel_.send(failed_frame(failure));
         send_progress();
         send_report(*report);
     });

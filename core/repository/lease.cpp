@@ -189,7 +189,10 @@ void Lease::renew() {
             ++renewals_;
             status = write(context);
         }
-        if (!check().ok()) return;
+        if (!check().ok()) {
+            if (options_.on_lost) options_.on_lost();
+            return;
+        }
         pause = status.ok() ? options_.renewal : std::min(kRenewalRetry, options_.renewal);
     }
 }

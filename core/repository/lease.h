@@ -26,6 +26,8 @@ struct LeaseOptions {
     milliseconds ttl{45000};  // a lease not renewed for this long is free
     milliseconds renewal{10000};
     milliseconds settling{1000};  // in stores without conditional writes: until the last writer has won
+    // Called once, by the thread that renews, when the lease is lost or too old: what is under way is to stop.
+    std::function<void()> on_lost;
     // Goes on while the machine sleeps, and never jumps.
     std::function<milliseconds()> now;  // empty: CLOCK_BOOTTIME
 };
