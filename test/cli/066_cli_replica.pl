@@ -20,7 +20,7 @@ is($code, 0, 'a replica by the arguments of Patroni') or diag($err);
 like($err, qr/"--retries=2" is not known and is ignored/, 'what it does not know is ignored with a warning');
 ok(-f $standby->data_dir . '/backup_label' && !-e $standby->data_dir . '/recovery.signal', 'the files, and no settings for recovery');
 $standby->append_conf('postgresql.conf', 'port = ' . $standby->port . "\nunix_socket_directories = '" . $standby->host
-    . "'\nlisten_addresses = ''\nprimary_conninfo = '" . connection_to($node) . "'\nrestore_command = 'forge-backup --env-dir $env wal-fetch %f %p'\n");
+    . "'\nlisten_addresses = ''\nprimary_conninfo = '" . connection_to($node) . " application_name=standby'\nrestore_command = 'forge-backup --env-dir $env wal-fetch %f %p'\n");
 write_text($standby->data_dir . '/standby.signal', '');
 $standby->start;
 $node->safe_psql('postgres', 'INSERT INTO t VALUES (0)');
