@@ -434,7 +434,8 @@ void Scheduler::start_backup() {
 }
 
 bool Scheduler::may_retain() const {
-    if (in_recovery_ || store_ != StoreState::kOn || settings.retain == 0) return false;
+    // A copy that does not archive has no business in the prefix it came from.
+    if (in_recovery_ || !XLogArchivingActive() || store_ != StoreState::kOn || settings.retain == 0) return false;
     bool idle = true;
     update_state([&](SharedState& state) { idle = state.backup.phase == BackupPhase::kIdle; });
     return idle && runner_ == nullptr && next_request() == 0 && !may_start_by_itself();
