@@ -144,12 +144,20 @@ bool is_held(const std::string& lock_text) {
     return lines.size() > kMemoryLine && is_memory_in_use(lines[kMemoryLine]);
 }
 
-// "20261122T093000Z"
-std::string time_in_name() {
+// ".before_restore.20261122T093000Z"
+std::string ending_now() {
     std::string text = format_rfc3339(SystemClock().now());
     text.resize(std::min(text.find_first_of(".Z"), text.size()));
     std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
-    return text + "Z";
+    return std::string(kSetAside) + text + "Z";
+}
+
+// Two restores within a second want the same ending; what the first one set aside stays what it was.
+Status set_aside_as(const std::string& path, const std::string& ending) {
+    std::string name = path + ending;
+    for (int number = 2; path_exists(name); ++number) name = path + ending + "." + std::to_string(number);
+    if (::rename(path.c_str(), name.c_str()) != 0) return errno_status(errno, "could not rename", path);
+    return {};
 }
 
 }  // namespace
@@ -186,11 +194,8 @@ Status make_way(const Occupied& occupied, const std::vector<std::string>& set_as
     }
     for (const std::string& place : occupied.tablespaces) FORGE_TRY(remove_all(place));
     for (const std::string& name : occupied.removed) FORGE_TRY(remove_all(join_path(directory, name)));
-    const std::string ending = std::string(kSetAside) + time_in_name();
-    for (const std::string& name : set_aside) {
-        const std::string path = join_path(directory, name);
-        if (::rename(path.c_str(), (path + ending).c_str()) != 0) return errno_status(errno, "could not rename", path);
-    }
+    const std::string ending = ending_now();
+    for (const std::string& name : set_aside) FORGE_TRY(set_aside_as(join_path(directory, name), ending));
     return sync_directory(directory);
 }
 

@@ -14,8 +14,8 @@
 
 namespace forge::restore {
 
-// What is set aside gets this behind its name, and the time: "pg_hba.conf.before_restore.20261122T093000Z". A backup
-// may have one of an earlier restore.
+// What is set aside gets this behind its name, and the time: "pg_hba.conf.before_restore.20261122T093000Z", then ".2"
+// and so on where that name is taken. A backup may have one of an earlier restore.
 inline constexpr std::string_view kSetAside = ".before_restore.";
 
 // What is in the directory.
