@@ -368,14 +368,23 @@ sub psql
 	return ($done ? $? >> 8 : -1, $stdout, $stderr);
 }
 
-# On the leader, or on the member given first; dies where it fails.
+# On the leader, or on the member given first; dies where it fails. Connects again for half a minute, as clients of a cluster
+# do: Patroni restarts a server that was bootstrapped by a method.
 sub sql
 {
 	my ($self, @words) = @_;
 	my $statement = pop @words;
-	my $member = $words[0] // $self->leader // die 'nobody leads';
-	my ($code, $stdout, $stderr) = $self->psql($member, $statement);
-	die "\"$statement\" on $member->{name}: $stderr" if $code != 0;
+	my $could_not_connect = 2;
+	my $end = time() + 30;
+	my ($code, $stdout, $stderr) = ($could_not_connect, '', 'nobody leads');
+	while ($code == $could_not_connect && time() < $end)
+	{
+		my $member = $words[0] // $self->leader;
+		if (!$member) { usleep(100_000); next; }
+		($code, $stdout, $stderr) = $self->psql($member, $statement);
+		usleep(100_000) if $code == $could_not_connect;
+	}
+	die "\"$statement\": $stderr" if $code != 0;
 	return $stdout;
 }
 
