@@ -1,0 +1,189 @@
+"""What is measured: a row is a piece of work that every contestant does with the same server, the same WAL and an empty store."""
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+from .server import Failed, size_of, wait_for
+from .usage import Usage, run
+
+
+@dataclass
+class Figures:
+    """Of one contestant in one round; what a row does not measure stays empty."""
+
+    seconds: float
+    cpu: float = 0.0
+    peak: int = 0  # bytes
+    stored: int = 0  # bytes
+    read: int = 0  # bytes of the server's files
+    archiver_cpu: float = 0.0  # a segment
+    more: dict = field(default_factory=dict)
+
+
+class Work:
+    """What the rows share: the server, its segments, and a data directory from before them."""
+
+    def __init__(self, server, directory, full, empty):
+        self.server, self.directory = server, directory
+        self.base = directory / "base"
+        subprocess.run(["pg_basebackup", "-D", self.base, "-X", "stream", "-c", "fast"], check=True, env=os.environ | server.environment)
+        self.full = server.write_segments(
+            full, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid IN (SELECT (random() * 1000000)::int FROM generate_series(1, 40000))")
+        self.empty = [server.switch() for _ in range(empty)]
+        server.idle()
+
+    def path_of(self, name):
+        return self.server.data / "pg_wal" / name
+
+
+def ship(work, contestant, names):
+    """Lets the archiver of a running server drain a queue; the time counts from its waking up."""
+    server = work.server
+    contestant.store.clear()
+    contestant.prepare()
+    server.archive(contestant.archiving())
+    # One segment first: whoever keeps a process or a connection has it now.
+    warm = server.switch()
+    wait_for(f"{contestant.name}: the first segment", lambda: warm not in server.waiting(), limit=60)
+    before = contestant.store.stored()
+    with Usage(contestant.programs, server.archiver()) as usage:
+        begin = time.monotonic()
+        last = server.offer(names)
+        wait_for(f"{contestant.name}: {len(names)} segments", lambda: not server.waiting() & {*names, last}, limit=300)
+        seconds = time.monotonic() - begin
+    count = len(names) + 1
+    return Figures(seconds, usage.cpu, usage.peak, contestant.store.stored() - before, count * 16 * 1024 * 1024, usage.archiver_cpu / count)
+
+
+def ship_full(work, contestant):
+    return ship(work, contestant, work.full)
+
+
+def ship_empty(work, contestant):
+    return ship(work, contestant, work.empty)
+
+
+def ship_one(work, contestant):
+    """From a segment that is ready to one that is archived, on an idle server: median of 30."""
+    ship(work, contestant, [])
+    times = []
+    for _ in range(30):
+        name = work.server.switch()
+        begin = time.monotonic()
+        wait_for(f"{contestant.name}: a segment", lambda: name not in work.server.waiting(), limit=60, pause=0.0005)
+        times.append(time.monotonic() - begin)
+    return Figures(statistics.median(times), more={"p90": sorted(times)[26]})
+
+
+def backup(work, contestant):
+    contestant.store.clear()
+    contestant.prepare()
+    if "ship" in contestant.can:
+        work.server.archive(contestant.archiving())
+    else:
+        work.server.archive({"archive_command": "true"})
+    before = contestant.store.stored()
+    with Usage(contestant.programs) as usage:
+        seconds, cpu, peak = contestant.backup()
+    return Figures(seconds, cpu, max(peak, usage.peak), contestant.store.stored() - before, size_of(work.server.data) - size_of(work.server.data / "pg_wal"))
+
+
+def restore(work, contestant, sync=True):
+    backup(work, contestant)
+    target = work.directory / "restored"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(mode=0o700)
+    try:
+        with Usage(contestant.programs) as usage:
+            done = contestant.restore(target, sync)
+        return done and Figures(done[0], done[1], max(done[2], usage.peak), read=size_of(target))
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def fetch_all(work, contestant):
+    """restore_command for one segment after the other, as a recovery asks, without the redo."""
+    ship(work, contestant, work.full)
+    target = work.directory / "fetched"
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "pg_wal").mkdir(parents=True)
+    (target / "recovery.signal").touch()
+    try:
+        with Usage(contestant.programs) as usage:
+            begin = time.monotonic()
+            parts = [contestant.call(contestant.fetch_command(name, target / "pg_wal" / "RECOVERYXLOG")) for name in work.full]
+            seconds = time.monotonic() - begin
+        return Figures(seconds, sum(part[1] for part in parts), usage.peak, read=len(work.full) * 16 * 1024 * 1024)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def median_call(work, contestant, name, expected):
+    target = work.directory / "fetched" / "pg_wal" / "RECOVERYXLOG"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    times = []
+    for _ in range(20):
+        seconds, _, _, code = run([str(word) for word in contestant.fetch_command(name, target)], contestant.environment())
+        if (code == 0) != expected:
+            raise Failed(f"{contestant.name}: fetching {name} ended with {code}")
+        times.append(seconds)
+        shutil.rmtree(contestant.directory / "prefetch", ignore_errors=True)
+    shutil.rmtree(target.parent.parent, ignore_errors=True)
+    return Figures(statistics.median(times))
+
+
+def fetch_missing(work, contestant):
+    ship(work, contestant, work.full[:1])
+    return median_call(work, contestant, "0000000100000FFF000000FF", expected=False)
+
+
+def fetch_one(work, contestant):
+    ship(work, contestant, work.full[:1])
+    return median_call(work, contestant, work.full[0], expected=True)
+
+
+def version(work, contestant):
+    times = [run([contestant.executable(), "--version"], {})[0] for _ in range(50)]
+    return Figures(statistics.median(times))
+
+
+def limit(paths, method):
+    """What nobody can be faster than: the libraries alone, on all processors (bench/limit.cpp)."""
+    begin = os.times()
+    done = subprocess.run(["bench_limit", method, *paths], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    end = os.times()
+    return Figures(float(done[0]), end.children_user + end.children_system - begin.children_user - begin.children_system, stored=int(done[1]))
+
+
+def files_of_backup(work):
+    found = [pathlib.Path(folder) / name for folder, _, names in os.walk(work.server.data) for name in names]
+    return [path for path in found if work.server.data / "pg_wal" not in path.parents and path.is_file()]
+
+
+@dataclass
+class Row:
+    key: str
+    title: str
+    needs: str  # of Contestant.can
+    measure: object
+    by_method: bool = True  # measured for each method of compression
+    by_store: bool = True
+    limit: object = None  # of Work: the files whose bytes have to be worked on
+
+
+rows = [
+    Row("ship", "ship full segments", "ship", ship_full, limit=lambda work: [work.path_of(name) for name in work.full]),
+    Row("empty", "ship almost empty segments", "ship", ship_empty, by_method=False),
+    Row("one", "ready to archived, one almost empty segment, median", "ship", ship_one, by_method=False),
+    Row("backup", "base backup", "backup", backup, limit=files_of_backup),
+    Row("restore", "restore, synced", "restore", restore, by_method=False),
+    Row("restore-unsynced", "restore, not synced", "restore", lambda work, contestant: restore(work, contestant, sync=False), by_method=False),
+    Row("fetch", "fetch the full segments, one call after the other", "fetch", fetch_all, by_method=False),
+    Row("missing", "fetch of a missing segment, one call, median", "fetch", fetch_missing, by_method=False),
+    Row("existing", "fetch of an existing segment, one call, median", "fetch", fetch_one, by_method=False),
+    Row("start", "start of the executable", "version", version, by_method=False, by_store=False),
+]

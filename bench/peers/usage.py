@@ -1,0 +1,107 @@
+"""CPU time and memory of the programs of a contestant, also of those that left their parents."""
+import os
+import pathlib
+import threading
+import time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+MARK = "FORGE_BENCH"  # a variable in the environment of everything that was started here
+
+
+def stat_of(pid):
+    """(name, parent, own CPU seconds, CPU seconds of children that were waited for), or None when it is gone."""
+    try:
+        head, _, rest = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return None
+    fields = rest.split()
+    ticks = [int(fields[i]) / TICKS for i in (11, 12, 13, 14)]
+    return head.partition("(")[2], int(fields[1]), ticks[0] + ticks[1], ticks[2] + ticks[3]
+
+
+def memory_of(pid):
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+class Usage:
+    """Looks at the programs while the block runs. `cpu`: seconds of all of them, `peak`: largest sum of their resident memory in
+    bytes, `archiver_cpu`: seconds of the archiver process itself."""
+
+    PAUSE = 0.02
+
+    def __init__(self, programs, archiver=0):
+        self.programs = {name[:15] for name in programs}
+        self.archiver = archiver
+        self.mark = os.environ[MARK].encode()
+        self.peak = 0
+        self.first, self.last, self.of_archiver, self.ours = {}, {}, set(), {}
+
+    def __enter__(self):
+        self.before = stat_of(self.archiver) or ("", 0, 0.0, 0.0)
+        self.look(first=True)
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+        self.look()
+        after = stat_of(self.archiver) or self.before
+        reaped = after[3] - self.before[3]
+        self.archiver_cpu = after[2] - self.before[2]
+        # What the archiver has waited for is in its own account.
+        counted = [pid for pid in self.last if pid not in self.of_archiver or stat_of(pid) is not None]
+        self.cpu = reaped + sum(self.last[pid] - self.first.get(pid, 0.0) for pid in counted)
+
+    def watch(self):
+        while not self.done.wait(self.PAUSE):
+            self.look()
+
+    def is_ours(self, pid):
+        if pid not in self.ours:
+            try:
+                self.ours[pid] = self.mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            except OSError:
+                return False
+        return self.ours[pid]
+
+    def look(self, first=False):
+        together = 0
+        for name in os.listdir("/proc"):
+            stat = stat_of(name) if name.isdigit() else None
+            if stat is None or stat[0] not in self.programs or not self.is_ours(name):
+                continue
+            together += memory_of(name)
+            self.last[name] = stat[2] + stat[3]
+            if first:
+                self.first[name] = self.last[name]
+            if self.archiver and self.comes_from_archiver(stat[1]):
+                self.of_archiver.add(name)
+        self.peak = max(self.peak, together)
+
+    def comes_from_archiver(self, parent):
+        for _ in range(4):
+            if parent == self.archiver:
+                return True
+            stat = stat_of(parent)
+            if stat is None:
+                return False
+            parent = stat[1]
+        return False
+
+
+def run(command, environment, quiet=True):
+    """(seconds, CPU seconds, peak bytes, exit code) of a command that is waited for."""
+    begin = time.monotonic()
+    actions = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in ((1, 2) if quiet else (1,))]
+    pid = os.posix_spawnp(command[0], command, os.environ | environment, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    return time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)
