@@ -10,6 +10,7 @@
 #include "extension/backlog.h"
 #include "extension/events.h"
 #include "extension/settings.h"
+#include "extension/wall_clock.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
 
@@ -112,12 +113,7 @@ public:
     }
 
 private:
-    schedule::LocalMinute local(std::int64_t minute) const {
-        if (zone_ == nullptr) return schedule::utc_to_local(minute);
-        const pg_time_t at = minute * SECS_PER_MINUTE;
-        const pg_tm* const parts = pg_localtime(&at, zone_);
-        return {parts->tm_min, parts->tm_hour, parts->tm_mday, parts->tm_mon + 1, parts->tm_wday};
-    }
+    schedule::LocalMinute local(std::int64_t minute) const { return local_minute(zone_, minute); }
 
     bool known_ = false;
     std::string text_;

@@ -44,11 +44,11 @@ public:
         check_writing(repository);
         check_backups(repository);
     }
-    std::vector<Finding> findings;
+    Checks checks;
 
 private:
     void add(std::string check, Level level, std::string detail, std::string hint = {}) {
-        findings.push_back({std::move(check), level, std::move(detail), std::move(hint)});
+        checks.findings.push_back({std::move(check), level, std::move(detail), std::move(hint)});
     }
     void failed(std::string check, const Status& status) {
         add(std::move(check), Level::kError, status.message(), status.hint());
@@ -153,6 +153,7 @@ private:
 
     void check_age(const BackupEntry& newest) {
         const std::int64_t age = SystemClock().now().seconds() - newest.sentinel.finish_time.seconds();
+        checks.newest_age = age;
         const std::string detail =
             "newest backup " + quoted(newest.name) + " ended " + format_duration(static_cast<double>(age)) + " ago";
         if (age > kOldBackupSeconds)
@@ -238,11 +239,11 @@ std::string_view level_name(Level level) {
     return "error";
 }
 
-std::vector<Finding> run_checks(const Result<settings::Settings>& loaded, const repository::Identity& us,
-                                const store::CallContext& context, Logger& logger) {
+Checks run_checks(const Result<settings::Settings>& loaded, const repository::Identity& us,
+                  const store::CallContext& context, Logger& logger) {
     Checker checker(us, context, logger);
     checker.run(loaded);
-    return std::move(checker.findings);
+    return std::move(checker.checks);
 }
 
 }  // namespace forge::cli

@@ -57,7 +57,7 @@ private:
             });
         } else if (frame.type == FrameType::kCheck) {
             jobs_.add([this, loaded = config_.settings_or_error()] {
-                for (const Finding& finding : run_checks(loaded, identity_of(hello_), context(), logger_))
+                for (const Finding& finding : run_checks(loaded, identity_of(hello_), context(), logger_).findings)
                     send_row({finding.check, std::string(cli::level_name(finding.level)), finding.detail,
                               finding.hint.empty() ? std::optional<std::string>() : finding.hint});
                 finish({});

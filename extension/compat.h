@@ -35,6 +35,7 @@ extern "C" {
 #include "access/xlogrecovery.h"
 #include "commands/progress.h"
 #include "common/file_perm.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"

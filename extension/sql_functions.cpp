@@ -8,6 +8,7 @@
 #include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
+#include "extension/server_check.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 
@@ -103,7 +104,7 @@ std::string utc_text(TimestampTz at) {
 // --- questions to a helper -------------------------------------------------------------------------------------------
 
 // One question; its rows go to `sink`. Interruptible; the helper is gone afterwards, whatever happens.
-void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds patience = kQueryPatience) {
+void answer_by_helper(RowSink& sink, const Frame& question, seconds patience = kQueryPatience) {
     HelperLink link(HelperRole::kQuery);
     const Deadline deadline = deadline_in(patience);
     throw_if_error(link.start(deadline));
@@ -115,7 +116,6 @@ void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds pa
                                 "Set forge_backup.storage, or the variables in forge_backup.env_dir."));
         if (configured.text(Tag::kState) != "on") throw_status(status_of(configured));
     }
-    RowSink sink(fcinfo);
     throw_if_error(link.send(question, deadline));
     for (;;) {
         const Frame frame = value_or_throw(link.receive(deadline));
@@ -129,6 +129,11 @@ void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds pa
         }
         sink.add(std::move(row));
     }
+}
+
+void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds patience = kQueryPatience) {
+    RowSink sink(fcinfo);
+    answer_by_helper(sink, question, patience);
 }
 
 // --- restore_config --------------------------------------------------------------------------------------------------
@@ -156,7 +161,15 @@ Frame plan_question(FunctionCallInfo fcinfo) {
 
 void write_backup_list(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kList)); }
 void write_restore_config(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, plan_question(fcinfo)); }
-void write_check(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kCheck)); }
+
+// What the server knows by itself first; with quick => true nobody else is asked.
+void write_check(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    for (const ServerFinding& found : check_server())
+        sink.add({found.check, found.level, found.detail, text_or_null(found.hint)});
+    const bool quick = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+    if (!quick) answer_by_helper(sink, Frame(FrameType::kCheck));
+}
 
 // --- verify_backup, mark_backup, delete_backup -----------------------------------------------------------------------
 
@@ -196,8 +209,7 @@ void write_retention_plan(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, question, kUnhurried);
 }
 
-// --- adopt_prefix
-// --------------------------------------------------------------------------------------------------------
+// --- adopt_prefix ----------------------------------------------------------------------------------------------------
 
 void write_adopt_prefix(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, Frame(FrameType::kAdoptPrefix));

@@ -115,6 +115,7 @@ COMMENT ON FUNCTION adopt_prefix() IS
     'makes this cluster the owner of the storage, whoever had it; one row for the owner before, one for after; not undone by a rollback';
 
 CREATE FUNCTION "check"(
+    quick bool DEFAULT false,
     OUT "check" text,
     OUT level text,
     OUT detail text,
@@ -122,8 +123,8 @@ CREATE FUNCTION "check"(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'forge_check'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION "check"() IS
-    'findings about configuration, storage and access, one row each';
+COMMENT ON FUNCTION "check"(bool) IS
+    'findings about the server, the configuration, the storage and access to it, one row each; with quick => true without asking the storage';
 
 CREATE FUNCTION status(
     OUT name text,
@@ -265,7 +266,7 @@ REVOKE ALL ON FUNCTION mark_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION delete_backup(text, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION retention_plan() FROM PUBLIC;
 REVOKE ALL ON FUNCTION adopt_prefix() FROM PUBLIC;
-REVOKE ALL ON FUNCTION "check"() FROM PUBLIC;
+REVOKE ALL ON FUNCTION "check"(bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
@@ -278,7 +279,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION retention_plan() TO pg_monitor;
-GRANT EXECUTE ON FUNCTION "check"() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION "check"(bool) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;

@@ -28,7 +28,7 @@ SELECT has_function('forge_backup', 'backup_list', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean']);
 SELECT has_function('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text']);
-SELECT has_function('forge_backup', 'check', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'check', ARRAY['boolean']);
 SELECT has_function('forge_backup', 'status', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'verify_backup', ARRAY['text']);
 SELECT has_function('forge_backup', 'mark_backup', ARRAY['text', 'boolean']);
@@ -41,7 +41,7 @@ SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof r
 SELECT function_returns('forge_backup', 'restore_config',
     ARRAY['timestamp with time zone', 'pg_lsn', 'text', 'text', 'text'], 'setof record', 'restore_config() returns rows');
 SELECT function_returns('forge_backup', 'status', ARRAY[]::name[], 'setof record', 'status() returns rows');
-SELECT function_returns('forge_backup', 'check', ARRAY[]::name[], 'setof record', 'check() returns rows');
+SELECT function_returns('forge_backup', 'check', ARRAY['boolean'], 'setof record', 'check() returns rows');
 
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
@@ -72,7 +72,7 @@ SELECT col_type_is('forge_backup', 'backups', 'restorable', 'boolean', 'backups.
 -- Grants: members of pg_monitor read, nobody else does anything, acting is for superusers.
 SELECT function_privs_are('forge_backup', 'backup_list', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
-SELECT function_privs_are('forge_backup', 'check', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'check', ARRAY['boolean'], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'retention_plan', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
