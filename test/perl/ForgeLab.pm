@@ -183,14 +183,15 @@ sub new_member
 	return $member;
 }
 
-# What the operator has to send once, since Spilo's own second method waits for the archive.
+# What the operator has to send once, since Spilo's own second method waits for the archive: the file that is delivered.
 sub replica_methods
 {
 	my ($self) = @_;
-	return (
-		create_replica_methods => [ 'forge', 'basebackup' ],
-		forge => { command => "envdir $self->{env_dir} forge-backup replica", no_leader => 1 },
-		basebackup => { checkpoint => 'fast' });
+	my $text = read_text(source_dir() . '/deploy/spilo/dcs.json');
+	make_path("$self->{directory}/secret");
+	$text =~ s{/run/etc/wal-e\.d/env}{$self->{env_dir}}g;
+	$text =~ s{/etc/forge-backup}{$self->{directory}/secret}g;
+	return %{ decode_json($text)->{postgresql} };
 }
 
 sub restore_command
