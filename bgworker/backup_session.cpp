@@ -26,12 +26,12 @@ XLogRecPtr stop_backup_mode(BackupSession* session) {
     constexpr bool kWaitForArchive = false;
 #if FORGE_HAS_BACKUP_STATE
     do_pg_backup_stop(session->state, kWaitForArchive);
+    session->stop_timeline = session->state->stoptli;
     session->label = makeStringInfo();
     appendStringInfoString(session->label, build_backup_content(session->state, false));
     return session->state->stoppoint;
 #else
-    TimeLineID stop_timeline = 0;
-    return do_pg_backup_stop(session->label->data, kWaitForArchive, &stop_timeline);
+    return do_pg_backup_stop(session->label->data, kWaitForArchive, &session->stop_timeline);
 #endif
 }
 

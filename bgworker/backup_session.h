@@ -10,7 +10,8 @@ namespace forge::server {
 // Plain data, allocated in the memory context that is current at start.
 struct BackupSession {
     XLogRecPtr start_lsn;
-    TimeLineID timeline;
+    TimeLineID timeline;       // at start
+    TimeLineID stop_timeline;  // set at stop; a standby follows its primary to another one
     StringInfo label;           // 15: made at start; 16 and later: at stop
     StringInfo tablespace_map;  // made at start: one line "oid path" for each tablespace
 #if FORGE_HAS_BACKUP_STATE

@@ -206,6 +206,12 @@ void Runner::require_writable_wal() {
 void Runner::stop_backup() {
     require_writable_wal();
     stop_lsn_ = call_server([this] { return stop_backup_mode(session_); });
+    // Whoever plans a restore takes a backup for one of its first timeline, and this one ends on another.
+    if (session_->stop_timeline != session_->timeline)
+        throw_status(Status(Kind::kUnavailable,
+                            "the server followed its primary to timeline " + std::to_string(session_->stop_timeline) +
+                                " while the base backup was made",
+                            "A scheduled base backup is made again by itself."));
 }
 
 // Whether the store has the segment now; a store that does not answer counts as "not yet".

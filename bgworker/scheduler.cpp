@@ -3,14 +3,15 @@
 // each, one at a time, and looks at how it ended. It also has WAL archived again that the storage lacks, and measures
 // the backlog.
 //
-// On a standby it serves requests only; what is scheduled, and the WAL, belong to the primary.
+// WAL, and backups that mend something, belong to the primary. Scheduled ones are made by the members that backup_from
+// names; where no standby makes them, the primary steps in. A standby serves requests in any case.
 #include "bgworker/archive_look.h"
 #include "bgworker/job.h"
 #include "bgworker/retention.h"
+#include "bgworker/schedule.h"
 #include "extension/backlog.h"
 #include "extension/events.h"
 #include "extension/settings.h"
-#include "extension/wall_clock.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
 
@@ -39,8 +40,12 @@ constexpr seconds kLongestCheckRetry{30};
 constexpr std::chrono::hours kContentsPause{1};
 // A run of the schedule counts as missed only after this: whoever makes the backup needs a moment to begin.
 constexpr std::int64_t kMissedAfterMinutes = 2;
+// Where standbys make the scheduled backups, the primary steps in this late.
+constexpr std::int64_t kStandInAfterMinutes = 30;
 // Less time than this until the disk is full is worth a warning.
 constexpr double kDiskFullSoon = 3600;
+
+std::int64_t minute_now() { return static_cast<std::int64_t>(time(nullptr)) / SECS_PER_MINUTE; }
 
 // A pause that doubles from failure to failure.
 class Backoff {
@@ -64,68 +69,6 @@ private:
     Deadline at_{};
 };
 
-// The schedule as the settings say it now.
-class Schedule {
-public:
-    // Reads the settings again. A wrong expression means no scheduled backups, a wrong zone means UTC; both are
-    // reported.
-    Status read() {
-        const bool zone_changed = zone_text_ != settings.schedule_timezone;
-        if (text_ == settings.schedule && !zone_changed && known_) return problem_;
-        known_ = true;
-        text_ = settings.schedule;
-        zone_text_ = settings.schedule_timezone;
-        if (zone_changed) clock_.reset();
-        cron_.reset();
-        problem_ = Status();
-        next_for_minute_.reset();
-        const char* const zone_name = zone_text_.c_str();
-        zone_ = call_server([zone_name] { return pg_tzset(zone_name); });
-        if (zone_ == nullptr)
-            problem_ = Status(Kind::kInvalid, "setting \"schedule_timezone\": unknown time zone " + quoted(zone_text_),
-                              "Use a name from pg_timezone_names; UTC is used until then.");
-        if (trim(text_).empty()) return problem_;
-        auto cron = schedule::parse_cron(text_);
-        if (cron.ok())
-            cron_ = *cron;
-        else
-            problem_ = cron.status().with_context("setting \"schedule\"");
-        return problem_;
-    }
-    // A run was due after `minute` and at least kMissedAfterMinutes ago.
-    bool missed_since(std::int64_t minute, std::int64_t now) {
-        if (!cron_) return false;
-        const auto next = schedule::next_run(*cron_, minute, [this](std::int64_t at) { return local(at); });
-        return next && *next + kMissedAfterMinutes <= now;
-    }
-    bool due(std::int64_t minute) {
-        return cron_ && clock_.due(*cron_, minute, [this](std::int64_t at) { return local(at); });
-    }
-    // As a timestamp, 0 = never. Searched once a minute at most.
-    TimestampTz next(std::int64_t minute) {
-        if (!cron_) return 0;
-        if (next_for_minute_ != minute) {
-            next_for_minute_ = minute;
-            const auto next = schedule::next_run(*cron_, minute, [this](std::int64_t at) { return local(at); });
-            next_at_ = next ? time_t_to_timestamptz(*next * SECS_PER_MINUTE) : 0;
-        }
-        return next_at_;
-    }
-
-private:
-    schedule::LocalMinute local(std::int64_t minute) const { return local_minute(zone_, minute); }
-
-    bool known_ = false;
-    std::string text_;
-    std::string zone_text_;
-    pg_tz* zone_ = nullptr;
-    std::optional<schedule::CronExpression> cron_;
-    schedule::CronClock clock_;
-    Status problem_;
-    std::optional<std::int64_t> next_for_minute_;
-    TimestampTz next_at_ = 0;
-};
-
 class Scheduler {
 public:
     // One look at everything; returns how long nothing needs to be looked at.
@@ -144,6 +87,13 @@ private:
     bool may_look() const { return runner_ == nullptr && interrupted().ok(); }
     void judge(const ArchiveLook& look);
     BackupReason reason_for_backup(const ArchiveLook& look);
+    bool missed(const ArchiveLook& look) const;
+    bool makes_scheduled() const;
+    bool is_scheduled(BackupReason reason) const {
+        return reason == BackupReason::kSchedule || reason == BackupReason::kMissed;
+    }
+    bool somebody_else_made_it(const ArchiveLook& look) const;
+    void skip_backup(const ArchiveLook& look);
     void want_backup(BackupReason reason, const ArchiveLook& look);
     void heal(const ArchiveLook& look);
     void report_lost(const std::vector<Gap>& holes);
@@ -179,7 +129,11 @@ private:
     Deadline next_measurement_{};
     bool disk_fills_ = false;
 
+    enum class BackupFrom { kPrimary, kStandby, kAny } backup_from_ = BackupFrom::kPrimary;
     BackupReason wanted_ = BackupReason::kNone;  // a backup nobody asked for by hand
+    std::int64_t due_minute_ = 0;                // of the scheduled one
+    Deadline not_before_{};                      // its jitter
+    bool looked_since_due_ = false;
     Backoff backup_retry_{kFirstRetry, kLongestRetry};
 
     RetentionRun retention_;
@@ -192,8 +146,6 @@ private:
     bool look_again_ = false;
     TimestampTz woken_for_ = 0;  // the archiver, for this end of the breaker's pause
 };
-
-std::int64_t minute_now() { return static_cast<std::int64_t>(time(nullptr)) / SECS_PER_MINUTE; }
 
 void Scheduler::settings_reloaded() {
     look_wanted_ = true;
@@ -262,12 +214,12 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
     if (wanted_ == BackupReason::kNone) return;
     // Somebody who cancels a backup does not want the same one a minute later.
     const bool cancelled = backup.last_problem.kind.view() == kind_name(Kind::kCancelled);
-    const bool scheduled = wanted_ == BackupReason::kSchedule || wanted_ == BackupReason::kMissed;
-    if (cancelled && scheduled) {
+    if (cancelled && is_scheduled(wanted_)) {
         wanted_ = BackupReason::kNone;
         excused_until_ = minute_now();
     }
     backup_retry_.fail();
+    looked_since_due_ = false;  // whoever had the lease may have made it
 }
 
 // A store that answers slowly must not hold up what somebody waits for.
@@ -280,14 +232,22 @@ Status Scheduler::interrupted() const {
 // Off and wrong configurations are looked at again as well: an env directory may appear without a reload.
 void Scheduler::look_at_store() {
     const bool again = store_ == StoreState::kOff || store_ == StoreState::kError;
-    const bool due = SteadyClock::now() >= next_look_;
+    const bool before_backup = is_scheduled(wanted_) && backup_from_ != BackupFrom::kPrimary && !looked_since_due_ &&
+                               backup_retry_.passed() && SteadyClock::now() >= not_before_;
+    const bool due = SteadyClock::now() >= next_look_ || before_backup;
     if (!may_look() || (!look_wanted_ && !again && !due) || !look_retry_.passed()) return;
     const StoreState before = store_;
     const bool contents = SteadyClock::now() >= next_contents_ && !in_recovery_;
     // The waits of the link swallow what others wanted to tell by the latch.
     look_again_ = true;
     const auto look = look_at_archive(contents, [this] { return interrupted(); });
-    update_state([&](SharedState& state) { store_ = state.store.state; });
+    update_state([&](SharedState& state) {
+        store_ = state.store.state;
+        const std::string_view from = effective_setting(state.store, "backup_from");
+        backup_from_ = from == "standby" ? BackupFrom::kStandby
+                       : from == "any"   ? BackupFrom::kAny
+                                         : BackupFrom::kPrimary;
+    });
     if (look.status().is(Kind::kCancelled)) return;
     const bool had_problem = !look_problem_.ok();
     look_problem_ = look.status();
@@ -302,12 +262,14 @@ void Scheduler::look_at_store() {
     if (had_problem) backup_retry_.reset();
     // Switched on again: what was dropped meanwhile makes every older backup a dead end.
     if (before == StoreState::kOff) switched_on_ = true;
+    if (SteadyClock::now() >= not_before_) looked_since_due_ = true;
     judge(*look);
 }
 
 void Scheduler::judge(const ArchiveLook& look) {
     if (!in_recovery_) heal(look);
-    want_backup(in_recovery_ ? BackupReason::kNone : reason_for_backup(look), look);
+    if (wanted_ == BackupReason::kSchedule && somebody_else_made_it(look)) skip_backup(look);
+    want_backup(reason_for_backup(look), look);
     backups_ = look.state == ArchiveLook::State::kNoBackups ? Backups::kNone : Backups::kSome;
     std::uint64_t lost = 0;
     for (const Gap& hole : look.holes) lost += hole.files;
@@ -320,7 +282,41 @@ void Scheduler::judge(const ArchiveLook& look) {
     });
 }
 
+bool Scheduler::makes_scheduled() const {
+    return backup_from_ == BackupFrom::kAny || (backup_from_ == BackupFrom::kStandby) == in_recovery_;
+}
+
+bool Scheduler::missed(const ArchiveLook& look) const {
+    if (look.state != ArchiveLook::State::kBackup || look.started_at == 0) return false;
+    const std::int64_t jitter = std::chrono::ceil<std::chrono::minutes>(Schedule::jitter()).count();
+    const std::int64_t grace = kMissedAfterMinutes + jitter + (makes_scheduled() ? 0 : kStandInAfterMinutes);
+    const auto minute = static_cast<std::int64_t>(timestamptz_to_time_t(look.started_at)) / SECS_PER_MINUTE;
+    return schedule_.missed_since(std::max(minute, excused_until_), minute_now(), grace);
+}
+
+// The primary never waits for others with the backups it makes alone.
+bool Scheduler::somebody_else_made_it(const ArchiveLook& look) const {
+    if (backup_from_ == BackupFrom::kPrimary || look.state != ArchiveLook::State::kBackup) return false;
+    return timestamptz_to_time_t(look.started_at) / SECS_PER_MINUTE >= due_minute_;
+}
+
+void Scheduler::skip_backup(const ArchiveLook& look) {
+    wanted_ = BackupReason::kNone;
+    // Having come second is no problem, nor that a standby has nothing newer than its last backup.
+    update_state([](SharedState& state) {
+        Problem& problem = state.backup.last_problem;
+        for (const Kind kind : {Kind::kConflict, Kind::kAlreadyExists})
+            if (problem.kind.view() == kind_name(kind)) problem.clear();
+    });
+    add_event("backup", look.backup, "skipped", "another member made the scheduled base backup");
+    call_server([&] {
+        ereport(LOG, (errmsg("forge_backup: another member has made the scheduled base backup, \"%s\"", look.backup.c_str())));
+    });
+}
+
+// What mends something is the primary's to make.
 BackupReason Scheduler::reason_for_backup(const ArchiveLook& look) {
+    if (in_recovery_) return makes_scheduled() && missed(look) ? BackupReason::kMissed : BackupReason::kNone;
     switch (look.state) {
         case ArchiveLook::State::kNoBackups:
             return backups_ == Backups::kSome ? BackupReason::kDeleted : BackupReason::kFirst;
@@ -330,10 +326,7 @@ BackupReason Scheduler::reason_for_backup(const ArchiveLook& look) {
     }
     if (!look.holes.empty()) return BackupReason::kGap;
     if (switched_on_) return BackupReason::kFirst;
-    const auto minute = static_cast<std::int64_t>(timestamptz_to_time_t(look.started_at)) / SECS_PER_MINUTE;
-    const bool known = look.started_at != 0;
-    if (known && schedule_.missed_since(std::max(minute, excused_until_), minute_now())) return BackupReason::kMissed;
-    return BackupReason::kNone;
+    return missed(look) ? BackupReason::kMissed : BackupReason::kNone;
 }
 
 // A reason that has gone, because somebody else made the backup, goes from here as well.
@@ -409,16 +402,21 @@ void Scheduler::measure_backlog() {
 
 void Scheduler::follow_schedule() {
     schedule_problem_ = schedule_.read();
-    // On a standby the clock goes on, so that a promotion does not start what was missed.
-    if (schedule_.due(minute_now()) && !in_recovery_) {
-        wanted_ = BackupReason::kSchedule;
-        backup_retry_.reset();
-    }
+    // The clock goes on where others make the backups, so that a promotion does not start what was missed.
+    if (!schedule_.due(minute_now()) || !makes_scheduled()) return;
+    wanted_ = BackupReason::kSchedule;
+    due_minute_ = minute_now();
+    not_before_ = deadline_in(Schedule::jitter());
+    looked_since_due_ = false;
+    backup_retry_.reset();
 }
 
 bool Scheduler::may_start_by_itself() const {
-    return wanted_ != BackupReason::kNone && !in_recovery_ && store_ == StoreState::kOn && XLogArchivingActive() &&
-           backup_retry_.passed();
+    if (wanted_ == BackupReason::kNone || store_ != StoreState::kOn || !backup_retry_.passed()) return false;
+    if (!in_recovery_ && !XLogArchivingActive()) return false;
+    if (!is_scheduled(wanted_)) return !in_recovery_;
+    const bool looked = backup_from_ == BackupFrom::kPrimary || looked_since_due_;
+    return looked && SteadyClock::now() >= not_before_ && (makes_scheduled() || !in_recovery_);
 }
 
 void Scheduler::start_backup() {
@@ -508,7 +506,7 @@ Status Scheduler::current_problem() const {
 }
 
 void Scheduler::publish() {
-    const TimestampTz next = in_recovery_ ? 0 : schedule_.next(minute_now());
+    const TimestampTz next = makes_scheduled() ? schedule_.next(minute_now()) : 0;
     const Status problem = current_problem();
     TimestampTz retry = 0;
     if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) {
@@ -538,6 +536,7 @@ milliseconds Scheduler::pause() const {
     if (retention_.running()) consider(now + kRetentionPause);
     if (!in_recovery_ && retention_at_ > now) consider(retention_at_);
     if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
+    if (is_scheduled(wanted_) && runner_ == nullptr && not_before_ > now) consider(not_before_);
     // To the next full minute, for the schedule; a little late rather than a little early.
     const auto into_minute = std::chrono::system_clock::now().time_since_epoch() % std::chrono::minutes(1);
     consider(now + std::chrono::duration_cast<milliseconds>(std::chrono::minutes(1) - into_minute) + milliseconds(20));

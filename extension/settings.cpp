@@ -62,6 +62,12 @@ void define_schedule_settings() {
                 "Empty means: on demand, and when there is none.", &settings.schedule, "0 */12 * * *");
     define_text("forge_backup.schedule_timezone", "Time zone of the schedule.", nullptr, &settings.schedule_timezone,
                 "UTC");
+    define_number("forge_backup.schedule_jitter",
+                  "How much later than the schedule a base backup begins at most.",
+                  "Each cluster has its own delay below it, always the same.", &settings.schedule_jitter, 30 * 1000,
+                  {0, 24 * 3600 * 1000}, GUC_UNIT_MS);
+    define_text("forge_backup.backup_from", "Which members make scheduled base backups: primary, standby or any.",
+                "Empty means: standby if WALG_BACKUP_FROM_REPLICA is set, else primary.", &settings.backup_from, "");
     define_number("forge_backup.retain", "Number of base backups, and of days, to keep.",
                   "0 keeps all; -1 means: BACKUP_NUM_TO_RETAIN, else 5.", &settings.retain, kNotSet, {kNotSet, 10000});
     define_number("forge_backup.delta_max_steps", "Number of delta backups that may follow a full one.",
@@ -141,6 +147,7 @@ std::vector<std::string> settings_snapshot() {
     add_text("delta_origin", settings.delta_origin);
     add_text("clone_policy", settings.clone_policy);
     add_text("corrupt_pages", settings.corrupt_pages);
+    add_text("backup_from", settings.backup_from);
     add_text("foreign_prefix", settings.foreign_prefix);
     add("upload_concurrency", number_text_unless(settings.upload_concurrency, 0));
     add("download_concurrency", number_text_unless(settings.download_concurrency, 0));

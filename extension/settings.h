@@ -20,6 +20,8 @@ struct SettingValues {
     char* encryption_key_files;
     char* schedule;
     char* schedule_timezone;
+    int schedule_jitter;  // milliseconds
+    char* backup_from;
     int retain;
     int delta_max_steps;
     char* delta_origin;

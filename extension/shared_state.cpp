@@ -104,6 +104,12 @@ bool store_configured(SharedState& state, const protocol::Frame& frame) {
     return changed;
 }
 
+std::string_view effective_setting(const StoreInfo& store, std::string_view name) {
+    for (int i = 0; i < store.setting_count; ++i)
+        if (store.settings[i].name.view() == name) return store.settings[i].value.view();
+    return {};
+}
+
 std::string_view state_name(StoreState state) {
     switch (state) {
         case StoreState::kUnknown: return "unknown";

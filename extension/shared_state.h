@@ -266,6 +266,9 @@ void wake_scheduler();
 // Keeps what a kConfigured frame says. Returns true if the state or the storage is another one than before.
 bool store_configured(SharedState& state, const protocol::Frame& frame);
 
+// A value that the helper told with the settings; empty when it has not told any.
+std::string_view effective_setting(const StoreInfo& store, std::string_view name);
+
 std::string_view state_name(StoreState state);
 std::string_view phase_name(BackupPhase phase);
 std::string_view reason_name(BackupReason reason);

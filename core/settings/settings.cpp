@@ -154,6 +154,25 @@ Status load_foreign_prefix(Draft& draft) {
     return {};
 }
 
+// Decided by the scheduler, which reads it among the effective settings.
+Status load_backup_from(Draft& draft) {
+    auto found = draft.sources.setting("backup_from");
+    std::string value = found ? found->value : "primary";
+    if (found && value != "primary" && value != "standby" && value != "any")
+        return found->invalid("unrecognized kind of member " + forge::quoted(value),
+                              "Available kinds are \"primary\", \"standby\" and \"any\".");
+    if (!found) {
+        found = draft.sources.variable({"WALG_BACKUP_FROM_REPLICA"});
+        if (found) {
+            const auto standby = parse_bool(found->value);
+            if (!standby) return found->invalid("invalid value " + forge::quoted(found->value), "Use \"true\" or \"false\".");
+            if (*standby) value = "standby";
+        }
+    }
+    draft.note("backup_from", value, found);
+    return {};
+}
+
 Status load_user_data(Draft& draft) {
     const auto found = draft.sources.find("user_data", {"WALG_SENTINEL_USER_DATA"});
     if (found) {
@@ -243,6 +262,7 @@ Result<Settings> load(const Inputs& inputs) {
         FORGE_TRY(load_user_data(draft));
         FORGE_TRY(load_delta(draft));
         FORGE_TRY(load_foreign_prefix(draft));
+        FORGE_TRY(load_backup_from(draft));
     }
     if (settings.network_rate_limit > 0) {
         settings.s3.network_limit = std::make_shared<RateLimiter>(settings.network_rate_limit);

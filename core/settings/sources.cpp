@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, 15> kStorageVariables{
     "S3_STORAGE_CLASS",
 };
 
-constexpr std::array<std::string_view, 53> kOtherVariables{
+constexpr std::array<std::string_view, 54> kOtherVariables{
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -57,6 +57,7 @@ constexpr std::array<std::string_view, 53> kOtherVariables{
     "WALE_SWIFT_PREFIX",
     "WALG_AZ_PREFIX",
     "WALG_BACKUP_COMPRESSION_METHOD",
+    "WALG_BACKUP_FROM_REPLICA",
     "WALG_COMPRESSION_METHOD",
     "WALG_CSE_KMS_ID",
     "WALG_DELTA_FROM_NAME",

@@ -252,6 +252,16 @@ TEST_F(SettingsTest, DeltasAreOffUntilSomebodySaysHowMany) {
     EXPECT_THAT(failure().message(), HasSubstr("WALG_DELTA_FROM_USER_DATA names a backup as well"));
 }
 
+TEST_F(SettingsTest, ThePrimaryMakesBackupsUntilSomebodySaysWho) {
+    variable("WALG_FILE_PREFIX", "/dir");
+    EXPECT_EQ(origin(loaded(), "backup_from").value, "primary");
+    variable("WALG_BACKUP_FROM_REPLICA", "true");
+    EXPECT_EQ(origin(loaded(), "backup_from").value, "standby");
+    inputs_.explicit_values = {{"backup_from", "any"}};
+    EXPECT_EQ(origin(loaded(), "backup_from").value, "any");
+    EXPECT_EQ(origin(loaded(), "backup_from").source, "setting");
+}
+
 TEST_F(SettingsTest, Sizes) {
     inputs_.explicit_values["storage"] = "/dir";
     const std::pair<const char*, std::uint64_t> cases[] = {{"16777216", 16ULL << 20}, {"16384kB", 16ULL << 20},
@@ -363,7 +373,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"BACKUP_NUM_TO_RETAIN", "-5", "\"-5\""}, Bad{"user_data", "{", "not valid JSON"},
         Bad{"WALG_SENTINEL_USER_DATA", "text", "not valid JSON"}, Bad{"delta_max_steps", "-2", "\"-2\""},
         Bad{"WALG_DELTA_MAX_STEPS", "many", "\"many\""}, Bad{"delta_origin", "latest", "unrecognized origin"},
-        Bad{"WALG_DELTA_ORIGIN", "FULL", "unrecognized origin"},
+        Bad{"WALG_DELTA_ORIGIN", "FULL", "unrecognized origin"}, Bad{"backup_from", "leader", "unrecognized kind"},
+        Bad{"WALG_BACKUP_FROM_REPLICA", "perhaps", "\"perhaps\""},
         Bad{"WALG_DELTA_FROM_USER_DATA", "{", "not valid JSON"}));
 
 TEST_F(SettingsTest, KeyOfWrongLengthIsRefusedByName) {
