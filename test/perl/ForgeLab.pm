@@ -514,6 +514,35 @@ sub cli
 	return ($done ? ($status & 127 ? 128 + ($status & 127) : $status >> 8) : -1, $stdout, $stderr);
 }
 
+# Runs a text in the shell as somebody in the pod of the leader would; returns exit code and all that was said.
+sub shell
+{
+	my ($self, $text) = @_;
+	my $leader = $self->leader // die 'nobody leads';
+	my $output = '';
+	local %ENV = (%ENV, PATH => $self->patronictl($leader) . ":$ENV{PATH}", PGHOST => $self->{directory}, PGPORT => $leader->{port},
+		PGUSER => 'postgres', PGDATABASE => 'postgres');
+	my $done = eval { IPC::Run::run([ 'bash', '-e' ], '<', \$text, '>', \$output, '2>&1', IPC::Run::timeout(180)); 1 };
+	return ($done ? $? >> 8 : -1, $output);
+}
+
+# A directory with the patronictl of this Patroni, which knows this cluster.
+sub patronictl
+{
+	my ($self, $member) = @_;
+	my $place = "$ENV{FORGE_LAB_PROGRAMS}/" . patroni_version();
+	my $bin = "$self->{directory}/bin";
+	make_path($bin);
+	write_text("$bin/patronictl", <<"END", 0755);
+#!/usr/bin/python3
+import sys
+sys.path[:0] = ['$place/usr/lib/python3/dist-packages', '$place']
+from patroni.ctl import ctl
+ctl(['-c', '$member->{config}'] + sys.argv[1:])
+END
+	return $bin;
+}
+
 # --- times -------------------------------------------------------------------------------------------------------------
 
 # A line for the table that ./dev cluster prints.

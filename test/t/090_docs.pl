@@ -2,10 +2,12 @@
 #
 # A page's ```sh blocks run in a shell, ```sql blocks in psql, ```ini blocks go into postgresql.conf before a restart. Names in the
 # text that stand for the reader's own (bucket, directories, a moment) are replaced by real ones, see %stands_for. A block after
-# a comment <!-- fails --> must fail; one after <!-- run by: WHAT --> is run elsewhere, and WHAT must exist.
+# a comment <!-- fails --> must fail; one after <!-- run by: WHAT --> is run elsewhere, and WHAT must exist. In the first line of a
+# page that holds for all of it, and WHAT must name the page.
 use strict;
 use warnings;
 
+use ForgeDocs;
 use ForgeTest;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
@@ -19,6 +21,11 @@ my $dev = read_text("$root/dev");
 for my $page (@pages)
 {
 	my $name = $page =~ s{^\Q$root\E/}{}r;
+	if (my $test = run_elsewhere(read_text($page)))
+	{
+		like(read_text("$root/$test"), qr/\Q$name\E/, "$name: run by $test");
+		next;
+	}
 	my @blocks = blocks_of(read_text($page));
 	next unless @blocks;
 	my $home = new_directory('home');
@@ -72,32 +79,6 @@ for my $page (@pages)
 }
 
 done_testing();
-
-# Fenced blocks of a page.
-sub blocks_of
-{
-	my ($text) = @_;
-	my (@blocks, $block, $remark);
-	my $line = 0;
-	for (split /\n/, $text)
-	{
-		$line++;
-		if ($block)
-		{
-			if (/^\s*```\s*$/) { push @blocks, $block if $block->{kind} =~ /^(sh|sql|ini)$/; undef $block; }
-			else { $block->{text} .= "$_\n"; }
-		}
-		elsif (/^\s*```(\w*)/)
-		{
-			$block = { kind => $1, text => '', line => $line, %{ $remark // {} } };
-			undef $remark;
-		}
-		elsif (/^<!-- fails -->/) { $remark = { fails => 1 }; }
-		elsif (/^<!-- run by: (.*) -->/) { $remark = { elsewhere => $1 }; }
-		elsif (/\S/) { undef $remark; }
-	}
-	return @blocks;
-}
 
 # A configured, running server with a backup, and the directories that pages speak of.
 sub prepare
