@@ -8,7 +8,7 @@
 #include "core/backup/worker_group.h"
 #include "core/base/text.h"
 #include "core/restore/verify_inventory.h"
-#include "core/restore/verify_meter.h"
+#include "core/store/metered_store.h"
 #include "core/restore/verify_part.h"
 #include "core/restore/verify_wal.h"
 
@@ -21,7 +21,7 @@ public:
                  const std::function<void(const VerifyFinding&)>& report, VerifyProgress& progress,
                  const CancelToken& cancel, Logger& logger)
         : options_(options), unmetered_(repository), workers_(cancel), limit_(options.rate_limit),
-          metered_(metered(repository.store(), {limit_, progress.bytes_done, cancel}), repository.settings()),
+          metered_(store::metered(repository.store(), {limit_, progress.bytes_done, cancel}), repository.settings()),
           report_(report, progress), context_{metered_, report_, progress, {}, logger}, cancel_(cancel) {
         context_.call.cancel = &cancel_;
     }

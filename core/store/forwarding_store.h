@@ -30,6 +30,9 @@ public:
     Result<std::unique_ptr<Sink>> create(const std::string& key, const CallContext& context) override {
         return next_->create(key, context);
     }
+    Result<std::unique_ptr<Sink>> replace(const ObjectInfo& expected, const CallContext& context) override {
+        return next_->replace(expected, context);
+    }
     Status list(const std::string& prefix, const std::function<bool(const ObjectInfo&)>& visit,
                 const CallContext& context) override {
         return next_->list(prefix, visit, context);

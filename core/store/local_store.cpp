@@ -89,8 +89,11 @@ public:
     Status write(ByteView data, const CallContext& context);
     // Durable under its name after success. False: something was there already, and `replace` is false.
     Result<bool> publish(bool replace);
+    // In the place of the file that `expected` describes; kConflict or kNotFound when it is another one.
+    Status publish_instead_of(const ObjectInfo& expected);
 
 private:
+    Status exchange(const ObjectInfo& expected);
     Status make_parents(const std::string& directory);
 
     std::string root_;
@@ -151,6 +154,41 @@ Result<bool> PendingFile::publish(bool replace) {
     return true;
 }
 
+Status replaced_meanwhile(const std::string& key) {
+    return Status(Kind::kConflict, "object " + quoted(key) + " was replaced meanwhile");
+}
+
+bool is_same(const ObjectInfo& expected, const struct ::stat& st) {
+    const ObjectInfo found = object_info(expected.key, st);
+    return found.size == expected.size && found.modified == expected.modified;
+}
+
+Status PendingFile::publish_instead_of(const ObjectInfo& expected) {
+    FORGE_TRY(with_room_hint(sync_fd(fd_.get(), temporary_)));
+    FORGE_TRY(exchange(expected));
+    FORGE_CRASH_POINT("file-exchanged");
+    return sync_directory(parent_path(path_));
+}
+
+// Both names are exchanged at once, and what was there is judged afterwards: nobody can come between.
+Status PendingFile::exchange(const ObjectInfo& expected) {
+    struct ::stat st {};
+    const auto gone = [&] { return Status(Kind::kNotFound, "object " + quoted(expected.key) + " does not exist"); };
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0) {
+        if (::stat(temporary_.c_str(), &st) == 0 && is_same(expected, st)) return {};
+        (void)::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE);
+        return replaced_meanwhile(expected.key);
+    }
+    if (errno == ENOENT) return gone();
+    if (errno != EINVAL && errno != ENOSYS) return errno_status(errno, "could not replace file", path_);
+    // Network file systems cannot do that.
+    if (::stat(path_.c_str(), &st) != 0) return gone();
+    if (!is_same(expected, st)) return replaced_meanwhile(expected.key);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) return errno_status(errno, "could not replace file", path_);
+    fd_.reset();
+    return {};
+}
+
 class LocalSink final : public Sink {
 public:
     LocalSink(std::string root, std::string path, const CallContext& context)
@@ -186,6 +224,23 @@ private:
     Fd fd_;
     std::string key_;
     std::uint64_t left_;
+    CallContext context_;
+};
+
+class ReplacingSink final : public Sink {
+public:
+    ReplacingSink(std::string root, std::string path, ObjectInfo expected, const CallContext& context)
+        : file_(std::move(root), std::move(path)), expected_(std::move(expected)), context_(context) {}
+    Status open() { return file_.open(); }
+    Status write(ByteView data) override { return file_.write(data, context_); }
+    Status finish() override {
+        FORGE_TRY(check_context(context_));
+        return file_.publish_instead_of(expected_);
+    }
+
+private:
+    PendingFile file_;
+    ObjectInfo expected_;
     CallContext context_;
 };
 
@@ -272,7 +327,7 @@ public:
     explicit LocalStore(std::string root) : root_(std::move(root)) {}
 
     std::string url() const override { return "file://" + root_; }
-    StoreFeatures features() override { return {.conditional_put = true}; }
+    StoreFeatures features() override { return {.conditional_put = true, .conditional_replace = true}; }
     std::optional<StoreFeatures> known_features() override { return features(); }
 
     Result<ObjectInfo> head(const std::string& key, const CallContext& context) override;
@@ -281,6 +336,7 @@ public:
     Status put(const std::string& key, ByteView content, const CallContext& context) override;
     Result<PutOutcome> put_if_absent(const std::string& key, ByteView content, const CallContext& context) override;
     Result<std::unique_ptr<Sink>> create(const std::string& key, const CallContext& context) override;
+    Result<std::unique_ptr<Sink>> replace(const ObjectInfo& expected, const CallContext& context) override;
     Status list(const std::string& prefix, const std::function<bool(const ObjectInfo&)>& visit,
                 const CallContext& context) override;
     Status list_after(const std::string& prefix, const std::string& start_after,
@@ -382,6 +438,13 @@ Result<PutOutcome> LocalStore::put_if_absent(const std::string& key, ByteView co
 Result<std::unique_ptr<Sink>> LocalStore::create(const std::string& key, const CallContext& context) {
     FORGE_TRY(check(key, context));
     auto sink = std::make_unique<LocalSink>(root_, path_of(key), context);
+    FORGE_TRY(sink->open());
+    return std::unique_ptr<Sink>(std::move(sink));
+}
+
+Result<std::unique_ptr<Sink>> LocalStore::replace(const ObjectInfo& expected, const CallContext& context) {
+    FORGE_TRY(check(expected.key, context));
+    auto sink = std::make_unique<ReplacingSink>(root_, path_of(expected.key), expected, context);
     FORGE_TRY(sink->open());
     return std::unique_ptr<Sink>(std::move(sink));
 }

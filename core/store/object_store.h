@@ -46,6 +46,8 @@ struct CallContext {
 struct StoreFeatures {
     bool conditional_put =
         false;  // honours "only if absent" itself; otherwise put_if_absent looks first (a race remains)
+    bool conditional_replace = false;  // honours "only if it is still this one"; otherwise replace() looks first. Known
+                                       // once replace() was called.
 };
 
 enum class PutOutcome { kStored, kAlreadyThere };
@@ -72,6 +74,10 @@ public:
     // A durable object of unknown size, streamed (S3: multipart with growing parts once it exceeds one part). Visible
     // after finish() only; destroyed without it, everything sent is removed (upload aborted).
     virtual Result<std::unique_ptr<Sink>> create(const std::string& key, const CallContext& context) = 0;
+    // The same, in the place of the object that `expected` (of a listing or head()) describes. finish() leaves what is
+    // there as it is, kConflict or kNotFound, when it is another one by then. In a store without conditional writes a
+    // moment remains between the look and the write (StoreFeatures::conditional_replace).
+    virtual Result<std::unique_ptr<Sink>> replace(const ObjectInfo& expected, const CallContext& context) = 0;
     // Every object whose key starts with `prefix`, in bytewise key order, page by page through `visit`; false from
     // `visit` ends the listing.
     virtual Status list(const std::string& prefix, const std::function<bool(const ObjectInfo&)>& visit,

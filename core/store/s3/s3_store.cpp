@@ -17,6 +17,7 @@ using namespace s3;
 constexpr std::size_t kDeleteBatch = 1000;  // the most that one request may name
 constexpr int kMaxEmptyPages = 100;         // in a row, before a listing is taken for an endless one
 constexpr const char* kProbeKey = "forge_backup.probe";
+constexpr const char* kReplaceProbeKey = "forge_backup_replace.probe";
 constexpr milliseconds kProbeTime{10000};
 constexpr milliseconds kLockPoll{50};
 
@@ -40,6 +41,7 @@ public:
     Status put(const std::string& key, ByteView content, const CallContext& context) override;
     Result<PutOutcome> put_if_absent(const std::string& key, ByteView content, const CallContext& context) override;
     Result<std::unique_ptr<Sink>> create(const std::string& key, const CallContext& context) override;
+    Result<std::unique_ptr<Sink>> replace(const ObjectInfo& expected, const CallContext& context) override;
     Status list(const std::string& prefix, const std::function<bool(const ObjectInfo&)>& visit,
                 const CallContext& context) override;
     Status list_after(const std::string& prefix, const std::string& start_after,
@@ -62,6 +64,10 @@ private:
                  const std::function<bool(ListPage&)>& page, const CallContext& context);
     Status to_relative(ListPage& page, const std::string& prefix) const;
     Result<bool> conditional_put(const CallContext& context);
+    Result<bool> conditional_replace(const CallContext& context);
+    Result<bool> probe_conditional_replace(const CallContext& context);
+    Result<bool> ask_once(std::optional<bool>& answer, Result<bool> (S3Store::*probe)(const CallContext&),
+                          const CallContext& context);
     Result<bool> probe_conditional_put(const CallContext& context);
     Result<PutOutcome> put_conditionally(const std::string& key, ByteView content, const CallContext& context);
     Result<PutOutcome> look_and_put(const std::string& key, ByteView content, const CallContext& context);
@@ -75,6 +81,7 @@ private:
     Client client_;
     std::mutex features_mutex_;
     std::optional<bool> conditional_put_;  // nothing while the store has not been asked
+    std::optional<bool> conditional_replace_;
     std::atomic<bool> batch_delete_{true};
 };
 
@@ -225,6 +232,40 @@ Result<std::unique_ptr<Sink>> S3Store::create(const std::string& key, const Call
     return make_upload(client_, full(key), key, context);
 }
 
+// Looks before the write, too: a store may know the condition of a PUT and not that of the end of a multipart upload.
+class ReplacingSink final : public Sink {
+public:
+    ReplacingSink(std::unique_ptr<Sink> next, ObjectStore& store, ObjectInfo expected, const CallContext& context)
+        : next_(std::move(next)), store_(store), expected_(std::move(expected)), context_(context) {}
+    Status write(ByteView data) override { return next_->write(data); }
+    Status finish() override {
+        FORGE_ASSIGN(const ObjectInfo found, store_.head(expected_.key, context_));
+        if (found.etag != expected_.etag) return replaced();
+        const Status status = next_->finish();
+        return status.is(Kind::kAlreadyExists) ? replaced() : status;
+    }
+
+private:
+    Status replaced() const {
+        return Status(Kind::kConflict, "object " + quoted(expected_.key) + " was replaced meanwhile");
+    }
+
+    std::unique_ptr<Sink> next_;
+    ObjectStore& store_;
+    ObjectInfo expected_;
+    CallContext context_;
+};
+
+Result<std::unique_ptr<Sink>> S3Store::replace(const ObjectInfo& expected, const CallContext& context) {
+    FORGE_TRY(check_key(expected.key));
+    const Result<bool> conditional = conditional_replace(context);
+    if (!conditional.ok()) return fail("write", expected.key, conditional.status());
+    NameValues conditions;
+    if (*conditional) conditions.emplace_back("if-match", '"' + expected.etag + '"');
+    auto upload = make_upload(client_, full(expected.key), expected.key, context, std::move(conditions));
+    return std::unique_ptr<Sink>(std::make_unique<ReplacingSink>(std::move(upload), *this, expected, context));
+}
+
 Result<PutOutcome> S3Store::put_if_absent(const std::string& key, ByteView content, const CallContext& context) {
     FORGE_TRY(check_key(key));
     const Result<bool> conditional = conditional_put(context);
@@ -275,32 +316,57 @@ Result<bool> S3Store::has_content(const std::string& key, ByteView content, cons
 
 StoreFeatures S3Store::features() {
     const CallContext context{.deadline = Deadline::after(kProbeTime), .cancel = nullptr, .max_attempts = 2};
-    const Result<bool> conditional = conditional_put(context);
-    return {.conditional_put = conditional.ok() && *conditional};
+    const Result<bool> put = conditional_put(context);
+    const std::lock_guard lock(features_mutex_);
+    return {.conditional_put = put.ok() && *put, .conditional_replace = conditional_replace_.value_or(false)};
 }
 
 std::optional<StoreFeatures> S3Store::known_features() {
     const std::unique_lock lock(features_mutex_, std::try_to_lock);
     if (!lock.owns_lock() || !conditional_put_) return std::nullopt;
-    return StoreFeatures{.conditional_put = *conditional_put_};
+    return StoreFeatures{.conditional_put = *conditional_put_,
+                         .conditional_replace = conditional_replace_.value_or(false)};
 }
 
 // Asked once; an answer that says nothing about the feature (no permission, for example) is not remembered, and the
 // careful way is used.
-Result<bool> S3Store::conditional_put(const CallContext& context) {
+Result<bool> S3Store::ask_once(std::optional<bool>& answer, Result<bool> (S3Store::*probe)(const CallContext&),
+                               const CallContext& context) {
     std::unique_lock lock(features_mutex_, std::defer_lock);
     while (!lock.try_lock()) {  // somebody else is asking
         FORGE_TRY(check_context(context));
         static_cast<void>(cancel_of(context).wait_for(kLockPoll));
     }
-    if (conditional_put_) return *conditional_put_;
-    const Result<bool> probed = probe_conditional_put(context);
+    if (answer) return *answer;
+    const Result<bool> probed = (this->*probe)(context);
     if (probed.ok()) {
-        conditional_put_ = *probed;
+        answer = *probed;
         return *probed;
     }
     if (probed.status().retryable() || probed.status().is(Kind::kCancelled)) return probed.status();
     return false;
+}
+
+Result<bool> S3Store::conditional_put(const CallContext& context) {
+    return ask_once(conditional_put_, &S3Store::probe_conditional_put, context);
+}
+
+Result<bool> S3Store::conditional_replace(const CallContext& context) {
+    return ask_once(conditional_replace_, &S3Store::probe_conditional_replace, context);
+}
+
+// Of an object that is there another version is asked to be replaced.
+Result<bool> S3Store::probe_conditional_replace(const CallContext& context) {
+    PutRequest request{.key = full(kReplaceProbeKey), .content = as_bytes("forge_backup\n")};
+    FORGE_TRY(put_object(client_, request, context).status());
+    request.headers = {{"if-match", "\"00000000000000000000000000000000\""}};
+    const Status second = put_object(client_, request, context).status();
+    static_cast<void>(remove_one(kReplaceProbeKey, context));
+    if (second.is(Kind::kAlreadyExists)) return true;
+    // Another process that asks may have removed it.
+    if (second.is(Kind::kNotFound)) return true;
+    if (second.ok() || is_unsupported(second)) return false;
+    return second;
 }
 
 // A store that ignores the header answers 200 although the object exists, so it is not enough that the first write

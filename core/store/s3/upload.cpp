@@ -36,8 +36,9 @@ Status check_etag(const Answer& answer, const Bytes& digest) {
 
 class Upload final : public Sink {
 public:
-    Upload(Client& client, std::string key, std::string shown_key, const CallContext& context)
-        : client_(client), key_(std::move(key)), shown_key_(std::move(shown_key)), context_(context) {}
+    Upload(Client& client, std::string key, std::string shown_key, const CallContext& context, NameValues conditions)
+        : client_(client), key_(std::move(key)), shown_key_(std::move(shown_key)), context_(context),
+          conditions_(std::move(conditions)) {}
     ~Upload() override;
 
     Status write(ByteView data) override;
@@ -48,10 +49,11 @@ private:
         return part_size_at(client_.options().part_size, static_cast<int>(etags_.size()) + 1);
     }
     void append(ByteView data);
+    Status put_whole();
     Status begin();
     Status send_part();
     Status complete();
-    Status confirm_completed(const Status& error);
+    Status confirm(const std::string& etag, const Status& error);
     std::string multipart_etag() const;
     Status fail(Status status) const { return std::move(status).with_context("could not write " + quoted(shown_key_)); }
 
@@ -59,6 +61,7 @@ private:
     std::string key_;
     std::string shown_key_;
     CallContext context_;
+    NameValues conditions_;
     Bytes part_;
     std::string upload_id_;  // empty while everything fits into one part
     std::vector<std::string> etags_;
@@ -94,9 +97,7 @@ Status Upload::write(ByteView data) {
 
 Status Upload::finish() {
     if (upload_id_.empty()) {
-        FORGE_TRY(fail(
-            put_object(client_, {.key = key_, .headers = object_headers(client_.options()), .content = part_}, context_)
-                .status()));
+        FORGE_TRY(fail(put_whole()));
         part_ = {};
         return {};
     }
@@ -104,6 +105,17 @@ Status Upload::finish() {
     part_ = {};
     FORGE_CRASH_POINT("upload-parts-sent");
     return fail(complete());
+}
+
+Status Upload::put_whole() {
+    Trace trace;
+    PutRequest request{
+        .key = key_, .headers = object_headers(client_.options()), .content = part_, .trace = &trace};
+    request.headers.insert(request.headers.end(), conditions_.begin(), conditions_.end());
+    const Status status = put_object(client_, request, context_).status();
+    // An attempt without answer may have been the one that changed what the condition is about.
+    if (status.is(Kind::kAlreadyExists) && trace.unknown_outcome) return confirm(to_hex(md5(part_)), status);
+    return status;
 }
 
 Status Upload::begin() {
@@ -139,13 +151,14 @@ std::string Upload::multipart_etag() const { return to_hex(md5(digests_)) + '-' 
 Status Upload::complete() {
     const std::string body = complete_body(etags_);
     Trace trace;
-    const Request request{.method = "POST",
+    Request request{.method = "POST",
                           .key = key_,
                           .query = {{"uploadId", upload_id_}},
-                          .headers = {{"content-type", "application/xml"}},
+                          .headers = conditions_,
                           .body = as_bytes(body),
                           .slow = true,
                           .trace = &trace};
+    request.headers.emplace_back("content-type", "application/xml");
     // The store sends the header of success first and may fail afterwards: the body decides.
     const std::string bucket = client_.options().bucket;
     const auto check = [&bucket](const Answer& answer) {
@@ -156,18 +169,20 @@ Status Upload::complete() {
     };
     const Result<Answer> answer = client_.call(request, context_, check);
     if (!answer.ok()) {
-        if (!trace.unknown_outcome || answer.status().store_code() != "NoSuchUpload") return answer.status();
-        FORGE_TRY(confirm_completed(answer.status()));
+        const bool may_be_done =
+            answer.status().store_code() == "NoSuchUpload" || answer.status().is(Kind::kAlreadyExists);
+        if (!trace.unknown_outcome || !may_be_done) return answer.status();
+        FORGE_TRY(confirm(multipart_etag(), answer.status()));
     }
     upload_id_.clear();
     return {};
 }
 
-// The upload is gone after an attempt without answer: that attempt may have completed it.
-Status Upload::confirm_completed(const Status& error) {
+// An attempt without answer may have stored the object that the next one could not store again.
+Status Upload::confirm(const std::string& etag, const Status& error) {
     const Result<Answer> head = client_.call({.method = "HEAD", .key = key_}, context_);
     if (!head.ok()) return error;
-    return unquoted(head->response.header("etag")) == multipart_etag() ? Status() : error;
+    return to_lower(unquoted(head->response.header("etag"))) == etag ? Status() : error;
 }
 
 }  // namespace
@@ -207,8 +222,8 @@ Result<PutResult> put_object(Client& client, const PutRequest& request, const Ca
 }
 
 std::unique_ptr<Sink> make_upload(Client& client, const std::string& key, const std::string& shown_key,
-                                  const CallContext& context) {
-    return std::make_unique<Upload>(client, key, shown_key, context);
+                                  const CallContext& context, NameValues conditions) {
+    return std::make_unique<Upload>(client, key, shown_key, context, std::move(conditions));
 }
 
 Status abort_upload(Client& client, const std::string& key, const std::string& upload_id, const CallContext& context) {

@@ -30,9 +30,10 @@ struct PutResult {
 };
 Result<PutResult> put_object(Client& client, const PutRequest& request, const CallContext& context);
 
-// `shown_key` is the key for messages. The client outlives the sink.
+// `shown_key` is the key for messages. The client outlives the sink. `conditions`: headers of the request that makes
+// the object visible; kAlreadyExists when the store finds that they do not hold.
 std::unique_ptr<Sink> make_upload(Client& client, const std::string& key, const std::string& shown_key,
-                                  const CallContext& context);
+                                  const CallContext& context, NameValues conditions = {});
 
 // Success also when there is no such upload any more.
 Status abort_upload(Client& client, const std::string& key, const std::string& upload_id, const CallContext& context);

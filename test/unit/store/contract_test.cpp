@@ -81,6 +81,34 @@ INSTANTIATE_TEST_SUITE_P(Stores, Contract, testing::Values(Backend::kDirectory, 
                              return parameter.param == Backend::kDirectory ? "Directory" : "S3";
                          });
 
+TEST_P(Contract, ReplacesOnlyTheObjectThatIsExpected) {
+    const std::string key = "wal_005/000000010000000000000001.zst";
+    const auto replace = [&](const ObjectInfo& expected, const std::string& text) -> Status {
+        FORGE_ASSIGN(const auto sink, store_->replace(expected, context()));
+        FORGE_TRY(sink->write(as_bytes(text)));
+        return sink->finish();
+    };
+    put(key, "first");
+    const ObjectInfo first = must(store_->head(key, context()));
+    expect_ok(replace(first, "another"));
+    EXPECT_EQ(get(key), "another");
+    EXPECT_TRUE(replace(first, "too late").is(Kind::kConflict));
+    EXPECT_EQ(get(key), "another");
+    // Of several parts.
+    const ObjectInfo second = must(store_->head(key, context()));
+    const std::string large = random_text(11 << 20);
+    expect_ok(replace(second, large));
+    EXPECT_EQ(get(key), large);
+    EXPECT_TRUE(replace(second, large + "x").is(Kind::kConflict));
+    EXPECT_EQ(get(key), large);
+    const ObjectInfo third = must(store_->head(key, context()));
+    { const auto unfinished = must(store_->replace(third, context())); }
+    EXPECT_EQ(get(key), large);
+    expect_ok(store_->remove({key}, context()));
+    EXPECT_TRUE(replace(third, "gone").is(Kind::kNotFound));
+    EXPECT_EQ(keys(""), std::vector<std::string>());
+}
+
 TEST_P(Contract, KeepsWhatWasPut) {
     put("wal_005/000000010000000000000001.zst", "content");
     EXPECT_EQ(get("wal_005/000000010000000000000001.zst"), "content");

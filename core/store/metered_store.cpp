@@ -1,8 +1,8 @@
-#include "core/restore/verify_meter.h"
+#include "core/store/metered_store.h"
 
 #include "core/store/forwarding_store.h"
 
-namespace forge::restore {
+namespace forge::store {
 namespace {
 
 class MeteredSource final : public Source {
@@ -21,12 +21,12 @@ private:
     Meter meter_;
 };
 
-class MeteredStore final : public store::ForwardingStore {
+class MeteredStore final : public ForwardingStore {
 public:
-    MeteredStore(store::ObjectStore& store, const Meter& meter) : ForwardingStore(store), meter_(meter) {}
+    MeteredStore(ObjectStore& store, const Meter& meter) : ForwardingStore(store), meter_(meter) {}
 
-    Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
-                                        const store::CallContext& context) override {
+    Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<ByteRange> range,
+                                        const CallContext& context) override {
         FORGE_ASSIGN(auto source, next().get(key, range, context));
         return std::unique_ptr<Source>(std::make_unique<MeteredSource>(std::move(source), meter_));
     }
@@ -37,8 +37,8 @@ private:
 
 }  // namespace
 
-std::shared_ptr<store::ObjectStore> metered(store::ObjectStore& next, const Meter& meter) {
+std::shared_ptr<ObjectStore> metered(ObjectStore& next, const Meter& meter) {
     return std::make_shared<MeteredStore>(next, meter);
 }
 
-}  // namespace forge::restore
+}  // namespace forge::store

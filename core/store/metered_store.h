@@ -7,7 +7,7 @@
 #include "core/base/rate_limiter.h"
 #include "core/store/object_store.h"
 
-namespace forge::restore {
+namespace forge::store {
 
 struct Meter {
     RateLimiter& limit;
@@ -15,6 +15,6 @@ struct Meter {
     const CancelToken& cancel;
 };
 // `next` and what the meter refers to outlive the store and its streams.
-std::shared_ptr<store::ObjectStore> metered(store::ObjectStore& next, const Meter& meter);
+std::shared_ptr<ObjectStore> metered(ObjectStore& next, const Meter& meter);
 
-}  // namespace forge::restore
+}  // namespace forge::store
