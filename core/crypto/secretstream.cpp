@@ -6,6 +6,8 @@
 #include <array>
 #include <cstring>
 
+#include "core/crypto/key_use.h"
+
 namespace forge::crypto {
 
 namespace {
@@ -145,6 +147,7 @@ private:
         for (const Key& key : ring_.keys()) {
             if (crypto_secretstream_xchacha20poly1305_init_pull(&state_.raw, header_.data(), key.data()) == 0 &&
                 pull(out, stored, tag)) {
+                note_opened(key.fingerprint());
                 return {};
             }
         }
@@ -184,7 +187,61 @@ private:
     bool finished_ = false;
 };
 
+class DecryptingSink final : public Sink {
+public:
+    DecryptingSink(const Key& key, std::unique_ptr<Sink> next) : key_(key), next_(std::move(next)) {}
+
+    Status write(ByteView data) override {
+        while (!data.empty()) {
+            // A full message is opened only when more comes: the last one is always shorter.
+            if (filled_ == wanted()) FORGE_TRY(take(kMessage));
+            const std::size_t n = std::min(data.size(), wanted() - filled_);
+            std::memcpy(stored_.data() + filled_, data.data(), n);
+            filled_ += n;
+            data = data.subspan(n);
+            if (!started_ && filled_ == kHeaderSize) FORGE_TRY(start());
+        }
+        return {};
+    }
+    Status finish() override {
+        if (!started_ || filled_ < kOverhead || filled_ == kStoredChunk)
+            return corrupt("encrypted object is cut off: it ends without final message");
+        FORGE_TRY(take(kFinal));
+        return next_->finish();
+    }
+
+private:
+    std::size_t wanted() const { return started_ ? kStoredChunk : kHeaderSize; }
+    Status start() {
+        if (crypto_secretstream_xchacha20poly1305_init_pull(&state_.raw, stored_.data(), key_.data()) != 0)
+            return corrupt("encrypted object has a wrong header");
+        started_ = true;
+        filled_ = 0;
+        return {};
+    }
+    Status take(std::uint8_t wanted_tag) {
+        std::uint8_t tag = 0;
+        if (crypto_secretstream_xchacha20poly1305_pull(&state_.raw, plain_.data(), nullptr, &tag, stored_.data(),
+                                                       filled_, nullptr, 0) != 0 ||
+            tag != wanted_tag)
+            return corrupt("encrypted object cannot be decrypted with key " + key_.fingerprint());
+        const ByteView plain = ByteView(plain_).first(filled_ - kOverhead);
+        filled_ = 0;
+        return plain.empty() ? Status() : next_->write(plain);
+    }
+
+    Key key_;
+    std::unique_ptr<Sink> next_;
+    State state_;
+    std::array<std::uint8_t, kStoredChunk> stored_{};
+    std::array<std::uint8_t, kChunk> plain_{};
+    std::size_t filled_ = 0;
+    bool started_ = false;
+};
+
 }  // namespace
+
+static_assert(kBeginning == kHeaderSize + kStoredChunk && kSmallestObject == kHeaderSize + kOverhead);
 
 std::unique_ptr<Sink> encryptor(const Key& key, std::unique_ptr<Sink> next) {
     return std::make_unique<Encryptor>(key, std::move(next));
@@ -192,6 +249,26 @@ std::unique_ptr<Sink> encryptor(const Key& key, std::unique_ptr<Sink> next) {
 
 std::unique_ptr<Source> decryptor(const KeyRing& ring, std::unique_ptr<Source> next) {
     return std::make_unique<Decryptor>(ring, std::move(next));
+}
+
+std::unique_ptr<Sink> decrypting_sink(const Key& key, std::unique_ptr<Sink> next) {
+    return std::make_unique<DecryptingSink>(key, std::move(next));
+}
+
+const Key* key_of_beginning(const KeyRing& ring, ByteView beginning) {
+    if (beginning.size() < kSmallestObject) return nullptr;
+    const ByteView rest = beginning.subspan(kHeaderSize);
+    const ByteView message = rest.first(std::min(rest.size(), kStoredChunk));
+    std::array<std::uint8_t, kChunk> plain{};
+    for (const Key& key : ring.keys()) {
+        State state;
+        std::uint8_t tag = 0;
+        if (crypto_secretstream_xchacha20poly1305_init_pull(&state.raw, beginning.data(), key.data()) == 0 &&
+            crypto_secretstream_xchacha20poly1305_pull(&state.raw, plain.data(), nullptr, &tag, message.data(),
+                                                       message.size(), nullptr, 0) == 0)
+            return &key;
+    }
+    return nullptr;
 }
 
 }  // namespace forge::crypto

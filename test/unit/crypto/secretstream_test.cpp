@@ -52,6 +52,43 @@ TEST(SecretStream, RoundTripsAtEverySizeWithTheStoredSizeOfTheFormat) {
     }
 }
 
+TEST(SecretStream, PushedObjectsAreDecryptedLikePulledOnes) {
+    for (const std::size_t size : {0U, 1U, 8191U, 8192U, 8193U, 50'000U}) {
+        const Bytes data = test::random_bytes(size, size + 7);
+        const Bytes object = encrypt(main_key(), data);
+        for (const std::size_t step : {1U, 24U, 8209U, 20'000U}) {
+            MemorySink out;
+            const auto sink = decrypting_sink(main_key(), std::make_unique<ForwardSink>(out));
+            ASSERT_TRUE(test::write_in_steps(*sink, object, step).ok()) << size << " by " << step;
+            EXPECT_EQ(out.bytes(), data);
+        }
+        for (const std::size_t cut : {1U, 17U, 18U, 8209U}) {  // S15
+            if (cut >= object.size()) continue;
+            MemorySink out;
+            const auto sink = decrypting_sink(main_key(), std::make_unique<ForwardSink>(out));
+            EXPECT_FALSE(test::write_in_steps(*sink, ByteView(object).first(object.size() - cut), 1009).ok());
+        }
+        MemorySink out;
+        const auto wrong = decrypting_sink(other_key('x'), std::make_unique<ForwardSink>(out));  // R10
+        EXPECT_FALSE(test::write_in_steps(*wrong, object, 1009).ok());
+        EXPECT_TRUE(out.bytes().empty());
+    }
+}
+
+TEST(SecretStream, TheBeginningTellsTheKey) {
+    const KeyRing ring({other_key('a'), main_key(), other_key('b')});
+    for (const std::size_t size : {0U, 1U, 8191U, 8192U, 8193U, 50'000U}) {
+        const Bytes object = encrypt(main_key(), test::random_bytes(size, size + 9));
+        const ByteView beginning = ByteView(object).first(std::min(object.size(), kBeginning));
+        const Key* const key = key_of_beginning(ring, beginning);
+        ASSERT_NE(key, nullptr) << size;
+        EXPECT_EQ(key->fingerprint(), main_key().fingerprint());
+        EXPECT_EQ(key_of_beginning(KeyRing({other_key('a')}), beginning), nullptr);
+        EXPECT_EQ(key_of_beginning(ring, beginning.first(beginning.size() - 1)), nullptr);
+    }
+    EXPECT_EQ(key_of_beginning(ring, {}), nullptr);
+}
+
 TEST(SecretStream, PiecesOfInputAndOutputDoNotMatter) {
     const Bytes data = test::random_bytes(50'000);
     for (const std::size_t step : {1U, 17U, 8191U, 8192U, 8193U, 20'000U}) {
