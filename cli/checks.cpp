@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/keys/search.h"
 #include "core/restore/target.h"
 #include "core/wal/write_guard.h"
 
@@ -17,6 +18,7 @@ using repository::Repository;
 using Level = Finding::Level;
 
 constexpr std::int64_t kOldBackupSeconds = 2 * 24 * 3600;
+constexpr std::uint64_t kMostObjectsForKeys = 2000;
 constexpr double kSkewWarning = 60;     // seconds
 constexpr double kSkewError = 15 * 60;  // S3 refuses requests beyond that
 
@@ -41,6 +43,7 @@ public:
         Repository& repository = **opened;
         if (!check_reading(repository)) return;
         check_owner(repository);
+        check_old_keys(repository);
         check_writing(repository);
         check_backups(repository);
     }
@@ -86,6 +89,32 @@ private:
         add("owner", Level::kOk,
             view->record ? "the storage belongs to " + describe(view->record->cluster)
                          : "the storage belongs to nobody yet");
+    }
+
+    // An old key that many objects had to be asked for is left to rekey, which looks at all.
+    void check_old_keys(Repository& repository) {
+        keys::SearchOptions options;
+        options.most_objects = kMostObjectsForKeys;
+        const auto found = keys::find_old_keys(repository, {}, options, context_);
+        if (!found.ok()) return failed("old keys", found.status());
+        const std::string count = std::to_string(found->objects);
+        for (const keys::OldKey& key : found->keys) {
+            const std::string name = "old key " + key.fingerprint;
+            switch (key.need) {
+                case keys::OldKey::Need::kYes:
+                    add("old keys", Level::kOk, name + " is still needed, by " + quoted(key.object),
+                        "\"forge-backup rekey\" encrypts anew what an old key is needed for.");
+                    break;
+                case keys::OldKey::Need::kNo:
+                    add("old keys", Level::kOk, name + " is no longer needed, by none of " + count + " objects",
+                        "You may remove it.");
+                    break;
+                case keys::OldKey::Need::kUnknown:
+                    add("old keys", Level::kOk, name + " is not needed by " + count + " objects, and there are more",
+                        "\"forge-backup rekey\" looks at all of them.");
+                    break;
+            }
+        }
     }
 
     // Writes an object like any other (compressed, encrypted), reads it back, compares, and removes it.

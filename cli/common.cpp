@@ -254,6 +254,16 @@ int Session::fail(const Status& status) {
     return signals_.received() != 0 ? kExitSignalBase + signals_.received() : kExitFailure;
 }
 
+std::optional<std::uint64_t> parse_rate(std::string_view text) {
+    constexpr std::string_view kUnits = "kMG";
+    const std::size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
+    if (unit == std::string_view::npos) return parse_number<std::uint64_t>(text);
+    const auto number = parse_number<std::uint64_t>(text.substr(0, text.size() - 1));
+    const std::size_t shift = 10 * (unit + 1);
+    if (!number || *number > (UINT64_MAX >> 1 >> shift)) return std::nullopt;
+    return *number << shift;
+}
+
 std::string own_path() {
     std::array<char, 4096> buffer{};
     const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());

@@ -107,6 +107,9 @@ private:
 // The options of settings that were given, as words for another call.
 std::vector<std::string> words_for_options(const GlobalOptions& options);
 
+// "500000", "500k", "20M", "1G": bytes, with units as powers of 1024.
+std::optional<std::uint64_t> parse_rate(std::string_view text);
+
 // This executable's absolute path.
 std::string own_path();
 std::string absolute_path(const std::string& path);

@@ -12,6 +12,7 @@
 #include "cli/server_connection.h"
 #include "core/backup/control_file.h"
 #include "core/base/text.h"
+#include "core/keys/rekey.h"
 #include "core/layout/json_text.h"
 #include "core/repository/user_data.h"
 #include "core/retention/execute.h"
@@ -149,14 +150,20 @@ int report(Session& session, const DeleteResult& result) {
 // --- retention-policy ------------------------------------------------------------------------------------------------
 
 // With --pgdata as the server there would do it; else by what the store tells.
-Result<retention::Policy> policy_of(const Session& session, const std::string& pgdata) {
+Result<retention::Policy> policy_of(const Session& session, repository::Repository& repository,
+                                    const std::string& pgdata) {
     retention::Policy policy;
     policy.retain = session.loaded().settings.retain;
     const auto& values = session.loaded().inputs.explicit_values;
     if (const auto schedule = values.find("schedule"); schedule != values.end() && !trim(schedule->second).empty()) {
         FORGE_ASSIGN(policy.schedule, schedule::parse_cron(schedule->second));
     }
-    if (pgdata.empty()) return policy;
+    if (pgdata.empty()) {
+        const auto record = repository.store().head(std::string(keys::kRekeyRecord), session.context());
+        if (!record.ok() && !record.status().is(Kind::kNotFound)) return record.status();
+        policy.times_are_changed = record.ok();
+        return policy;
+    }
     FORGE_ASSIGN(const backup::ControlFile control, backup::read_control_file(pgdata));
     policy.timeline = control.timeline;
     policy.system_identifier = control.system_identifier;
@@ -173,10 +180,12 @@ void print_verdicts(const retention::RetentionPlan& plan) {
 }
 
 Result<DeletePlan> plan_retention(Session& session, const Order& order, const Inventory& inventory,
-                                  const std::string& pgdata) {
-    FORGE_ASSIGN(const retention::Policy policy, policy_of(session, pgdata));
+                                  repository::Repository& repository, const std::string& pgdata) {
+    FORGE_ASSIGN(const retention::Policy policy, policy_of(session, repository, pgdata));
     retention::RetentionPlan plan = retention::plan_by_policy(inventory, policy);
     if (!plan.held.empty()) session.log().warning("nothing is deleted: " + plan.held);
+    if (policy.times_are_changed && !plan.held.empty())
+        session.log().hint("Name the server's data directory by --pgdata.");
     if (order.json)
         print_json(plan.deletion, order.confirm);
     else
@@ -241,7 +250,7 @@ int run_delete(CommandLine& line) {
     const store::CallContext context = session.context();
     const auto inventory = retention::take_inventory(*repository, SystemClock().now(), context);
     if (!inventory.ok()) return session.fail(inventory.status());
-    const auto plan = by_policy ? plan_retention(session, order, *inventory, line.global().pgdata)
+    const auto plan = by_policy ? plan_retention(session, order, *inventory, *repository, line.global().pgdata)
                                 : plan_of(order, *inventory, *repository, context);
     if (!plan.ok()) return session.fail(plan.status());
     if (!by_policy && order.json) print_json(*plan, order.confirm);

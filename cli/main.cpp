@@ -30,6 +30,7 @@ constexpr Verb kVerbs[] = {
     {"wal-show", "Show the archived WAL by timeline", forge::cli::run_wal_show},
     {"wal-verify", "Look for gaps in the archived WAL", forge::cli::run_wal_verify},
     {"verify", "Read every object of a backup and its WAL, and check all of it", forge::cli::run_verify},
+    {"rekey", "Encrypt anew what is encrypted with an old key", forge::cli::run_rekey},
     {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
     {"adopt-prefix", "Make a cluster the owner of the storage", forge::cli::run_adopt_prefix},
     {"wal-prefetch", "Fetch WAL files ahead of recovery (internal)", forge::cli::run_wal_prefetch, true},

@@ -40,17 +40,6 @@ std::string_view level_text(VerifyFinding::Level level) {
     return kTexts.at(static_cast<std::size_t>(level));
 }
 
-// "500000", "500k", "20M", "1G": bytes, with units as powers of 1024.
-std::optional<std::uint64_t> parse_rate(std::string_view text) {
-    constexpr std::string_view kUnits = "kMG";
-    const std::size_t unit = text.empty() ? std::string_view::npos : kUnits.find(text.back());
-    if (unit == std::string_view::npos) return parse_number<std::uint64_t>(text);
-    const auto number = parse_number<std::uint64_t>(text.substr(0, text.size() - 1));
-    const std::size_t shift = 10 * (unit + 1);
-    if (!number || *number > (UINT64_MAX >> 1 >> shift)) return std::nullopt;
-    return *number << shift;
-}
-
 Result<std::vector<repository::BackupEntry>> choose_backups(const Choice& choice, repository::Repository& repository,
                                                             const store::CallContext& context) {
     if (!choice.all) {

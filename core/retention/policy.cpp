@@ -60,6 +60,14 @@ private:
         return found;
     }
 
+    bool has_several_timelines() const {
+        std::set<std::string> found;
+        for (const store::ObjectInfo& object : inventory_.wal)
+            if (const std::string place = place_of_wal(object.key); !place.empty()) found.insert(place.substr(0, 8));
+        for (const BackupEntry& backup : inventory_.backups) found.insert(backup.start_segment.substr(0, 8));
+        return found.size() > 1;
+    }
+
     bool is_foreign(const BackupEntry& backup) const {
         const std::uint64_t theirs = backup.sentinel.system_identifier;
         return policy_.system_identifier != 0 && theirs != 0 && theirs != policy_.system_identifier;
@@ -116,6 +124,8 @@ private:
 
     std::string reason_to_hold() {
         if (policy_.retain <= 0) return "the setting \"retain\" is 0";
+        if (policy_.timeline == 0 && policy_.times_are_changed && has_several_timelines())
+            return "rekey has changed the times of the WAL, so that they do not tell the timeline of the server";
         if (timeline_ > 1 && !inventory_.histories.contains(timeline_))
             return "the history of timeline " + std::to_string(timeline_) + " is not in the store";
         counted_ = countable();

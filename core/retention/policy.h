@@ -28,6 +28,7 @@ struct Policy {
     int retain = 5;                       // 0 = keep all; 1 counts as 2
     Timeline timeline = 0;                // the server's; 0 = that of what was stored last
     std::uint64_t system_identifier = 0;  // the server's; 0 = unknown
+    bool times_are_changed = false;       // by rekey: they do not tell what was stored last
     // When backups are due, judged in UTC: the second time after the start of the newest backup must not have passed.
     // Without it a backup must not be older than N days.
     std::optional<schedule::CronExpression> schedule;
