@@ -1,6 +1,7 @@
 // The helper of one base backup: the server starts and stops the backup, this process moves every byte.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "cli/helper_roles.h"
@@ -34,6 +35,7 @@ private:
     void look_for_wal(const std::string& name);
     Result<backup::BackupStart> start_of(const Frame& frame) const;
     void tidy(std::shared_ptr<repository::Repository> repository);
+    void follow_keys();
     Status take_lease(const std::shared_ptr<repository::Repository>& repository);
     Status reason_of(const Status& failure) const;
     void let_go();
@@ -47,9 +49,13 @@ private:
     Configuration config_;
     CancelToken cancel_;
     backup::Progress progress_;
+    std::unique_ptr<settings::Watch> watch_;
+    Steady::time_point looked_{};
     std::atomic<bool> working_{false};  // progress is of interest
     std::mutex name_mutex_;
-    std::string name_;  // of the backup, once it is known
+    std::string name_;                                 // of the backup, once it is known
+    std::shared_ptr<repository::Repository> writing_;  // while it is made: repository_ for the receiving thread
+    crypto::KeyRing used_keys_;                        // by writing_
     // Used by the job thread only, until that has ended. Without a lease, where the store does not let us look, the
     // repository is that of the settings.
     std::shared_ptr<repository::Repository> leased_from_;  // what the leased one passes its calls on to
@@ -67,6 +73,7 @@ void BackupRole::run() {
         if (event == Channel::Event::kEnd) break;
         if (event == Channel::Event::kFrame) handle(frame);
         if (event == Channel::Event::kTimeout && working_) send_progress();
+        follow_keys();
     }
     // Removing what was uploaded may take a while where the store is slow; longer than this nobody should wait for it.
     end_process_after(seconds(20));
@@ -174,6 +181,28 @@ Status BackupRole::take_lease(const std::shared_ptr<repository::Repository>& rep
     return {};
 }
 
+// A backup may take days. Another active key is used for every object that is begun from then on; all other settings
+// stay what they were. A ring without the key so far is none that fits: the backup could not be read with it.
+void BackupRole::follow_keys() {
+    if (!working_ || Steady::now() - looked_ < seconds(1)) return;
+    looked_ = Steady::now();
+    if (watch_ && !watch_->changed()) return;
+    watch_ = std::make_unique<settings::Watch>(config_.inputs());
+    const auto loaded = settings::load(config_.inputs());
+    if (!loaded.ok() || loaded->keys.empty()) return;
+    const std::lock_guard lock(name_mutex_);
+    const auto has = [&loaded](const crypto::Key& key) {
+        return std::any_of(loaded->keys.keys().begin(), loaded->keys.keys().end(),
+                           [&key](const crypto::Key& one) { return one.fingerprint() == key.fingerprint(); });
+    };
+    if (!writing_ || used_keys_.empty() || !has(used_keys_.active())) return;
+    const std::string& active = loaded->keys.active().fingerprint();
+    if (used_keys_.active().fingerprint() != active)
+        logger_.log(LogLevel::kNotice, "the base backup goes on with encryption key " + active);
+    used_keys_ = loaded->keys;
+    writing_->use_keys(used_keys_);
+}
+
 // What a lost lease has cancelled.
 Status BackupRole::reason_of(const Status& failure) const {
     const Status lost = lease_ ? lease_->check() : Status();
@@ -182,6 +211,10 @@ Status BackupRole::reason_of(const Status& failure) const {
 
 void BackupRole::let_go() {
     engine_.reset();
+    {
+        const std::lock_guard lock(name_mutex_);
+        writing_.reset();
+    }
     repository_.reset();
     lease_.reset();
     leased_from_.reset();
@@ -192,6 +225,11 @@ void BackupRole::copy(backup::BackupStart start, const std::shared_ptr<repositor
     context.cancel = &cancel_;
     Status result = make_guard(repository, hello_)->may_write(start.timeline, context);
     if (result.ok()) result = take_lease(repository);
+    if (result.ok()) {
+        const std::lock_guard lock(name_mutex_);
+        writing_ = repository_;
+        used_keys_ = repository_->settings().keys;
+    }
     if (result.ok()) tidy(repository);  // elsewhere another cluster's uploads may be under way
     auto engine = result.ok() ? backup::begin_backup(repository_, std::move(start), progress_, cancel_, logger_)
                               : Result<std::unique_ptr<backup::BackupEngine>>(result);

@@ -45,13 +45,23 @@ Result<std::unique_ptr<Repository>> Repository::open(const settings::Settings& s
 }
 
 Repository::Repository(std::shared_ptr<store::ObjectStore> store, const settings::Settings& settings)
-    : store_(std::move(store)), settings_(settings), last_method_(settings.compression) {}
+    : store_(std::move(store)), settings_(settings), keys_(settings.keys), last_method_(settings.compression) {}
+
+void Repository::use_keys(crypto::KeyRing keys) {
+    const std::lock_guard lock(mutex_);
+    keys_ = std::move(keys);
+}
+
+crypto::KeyRing Repository::keys() const {
+    const std::lock_guard lock(mutex_);
+    return keys_;
+}
 
 Result<std::unique_ptr<Sink>> Repository::create(const std::string& key, codec::Method method,
                                                  const store::CallContext& context, std::uint64_t* stored) {
     FORGE_ASSIGN(std::unique_ptr<Sink> sink, store_->create(key, context));
     if (stored != nullptr) sink = std::make_unique<CountingSink>(std::move(sink), *stored);
-    if (!settings_.keys.empty()) sink = crypto::encryptor(settings_.keys.active(), std::move(sink));
+    if (const crypto::KeyRing ring = keys(); !ring.empty()) sink = crypto::encryptor(ring.active(), std::move(sink));
     // The level is one of the configured method; another method (of base backups) has other levels.
     const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
     return codec::compressor(method, level, std::move(sink));
@@ -60,7 +70,7 @@ Result<std::unique_ptr<Sink>> Repository::create(const std::string& key, codec::
 Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, codec::Method method,
                                                         const store::CallContext& context) {
     FORGE_ASSIGN(std::unique_ptr<Source> source, store_->get(key, std::nullopt, context));
-    if (!settings_.keys.empty()) source = crypto::decryptor(settings_.keys, std::move(source));
+    if (const crypto::KeyRing ring = keys(); !ring.empty()) source = crypto::decryptor(ring, std::move(source));
     auto plain = codec::decompressor(method, std::move(source));
     if (!plain.ok()) return plain.status().with_context(key);
     return std::unique_ptr<Source>(std::make_unique<NamedSource>(std::move(plain).value(), key));

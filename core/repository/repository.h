@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,10 @@ public:
 
     store::ObjectStore& store() { return *store_; }
     const std::shared_ptr<store::ObjectStore>& shared_store() const { return store_; }
+    // As they were when it was opened, the keys included.
     const settings::Settings& settings() const { return settings_; }
+    // Objects that are begun from now on are encrypted and decrypted with these.
+    void use_keys(crypto::KeyRing keys);
 
     // Writer of a compressed, encrypted object of unknown size: push plain bytes, finish() makes it durable. `stored`
     // (if not null) counts the bytes sent to the store; it must outlive the sink.
@@ -74,9 +78,12 @@ public:
 private:
     Result<BackupEntry> latest_backup(const store::CallContext& context);
     std::vector<codec::Method> methods_to_try() const;
+    crypto::KeyRing keys() const;
 
     std::shared_ptr<store::ObjectStore> store_;
     settings::Settings settings_;
+    mutable std::mutex mutex_;
+    crypto::KeyRing keys_;
     std::atomic<codec::Method> last_method_;  // of the last WAL file that was found
 };
 
