@@ -7,10 +7,12 @@
 // names; where no standby makes them, the primary steps in. A standby serves requests in any case.
 #include "bgworker/archive_look.h"
 #include "bgworker/job.h"
+#include "bgworker/key_search.h"
 #include "bgworker/retention.h"
 #include "bgworker/schedule.h"
 #include "extension/backlog.h"
 #include "extension/events.h"
+#include "extension/keys.h"
 #include "extension/settings.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
@@ -34,6 +36,9 @@ constexpr std::chrono::hours kRetentionInterval{24};
 constexpr seconds kFirstRetentionRetry{300};
 constexpr seconds kLongestRetentionRetry{3600};
 constexpr milliseconds kRetentionPause{200};
+// An old key is needed until it is not: one request each answers that.
+constexpr seconds kKeySearchInterval{600};
+constexpr seconds kFirstKeySearchRetry{60};
 constexpr seconds kFirstCheckRetry{5};
 constexpr seconds kLongestCheckRetry{30};
 // Reading the manifest of the newest backup as well, besides listing.
@@ -102,6 +107,9 @@ private:
     void start_backup();
     void follow_retention();
     bool may_retain() const;
+    void follow_keys();
+    void tell_unneeded(const std::string& key);
+    std::vector<std::string> keys_to_ask_for();
     void launch(BackupReason reason, std::uint64_t request);
     void wake_archiver();
     Status current_problem() const;
@@ -140,6 +148,11 @@ private:
     Deadline retention_at_ = deadline_in(kFirstRetention);
     Backoff retention_retry_{kFirstRetentionRetry, kLongestRetentionRetry};
 
+    KeySearch key_search_;
+    std::vector<std::string> asked_keys_;  // by the last search
+    Deadline keys_at_{};
+    Backoff keys_retry_{kFirstKeySearchRetry, kKeySearchInterval};
+
     BackgroundWorkerHandle* runner_ = nullptr;
     std::uint64_t finished_before_ = 0;  // finished_count at the launch
     bool launched_in_recovery_ = false;
@@ -151,6 +164,8 @@ void Scheduler::settings_reloaded() {
     look_wanted_ = true;
     look_retry_.reset();
     backup_retry_.reset();
+    keys_retry_.reset();
+    keys_at_ = Deadline{};
 }
 
 void Scheduler::notice_promotion() {
@@ -452,6 +467,60 @@ void Scheduler::follow_retention() {
     retention_at_ = retention_retry_.at();
 }
 
+// Old keys that may still be needed. The primary looks, which is one member of a cluster.
+std::vector<std::string> Scheduler::keys_to_ask_for() {
+    std::vector<std::string> wanted;
+    if (in_recovery_ || !XLogArchivingActive() || store_ != StoreState::kOn) return wanted;
+    const auto state = copy_state();
+    return keys_to_search(state->keys);
+}
+
+void Scheduler::follow_keys() {
+    if (!key_search_.running()) {
+        std::vector<std::string> wanted = keys_to_ask_for();
+        // Another ring is searched for at once.
+        const bool due = SteadyClock::now() >= keys_at_ || wanted.size() > asked_keys_.size();
+        if (wanted.empty()) asked_keys_.clear();
+        if (wanted.empty() || !due || !keys_retry_.passed() || !interrupted().ok()) return;
+        asked_keys_ = std::move(wanted);
+        key_search_.start(asked_keys_, [this] { return interrupted(); });
+        look_again_ = true;
+    }
+    const auto end = key_search_.look();
+    if (!end) return;
+    if (end->is(Kind::kCancelled)) {
+        asked_keys_.clear();
+        return keys_retry_.fail();
+    }
+    keys_at_ = deadline_in(kKeySearchInterval);
+    if (end->ok())
+        keys_retry_.reset();
+    else
+        keys_retry_.fail();
+    if (!end->ok()) keys_at_ = keys_retry_.at();
+    for (const std::string& key : std::exchange(asked_keys_, keys_to_ask_for())) tell_unneeded(key);
+}
+
+// Once: afterwards nobody asks for the key again.
+void Scheduler::tell_unneeded(const std::string& key) {
+    if (std::any_of(asked_keys_.begin(), asked_keys_.end(), [&](const std::string& one) {
+            return one.substr(0, one.find('\t')) == key.substr(0, key.find('\t'));
+        }))
+        return;
+    const std::string fingerprint = key.substr(0, key.find('\t'));
+    const auto state = copy_state();
+    for (int i = 1; i < state->keys.count; ++i) {
+        const KeyRow& row = state->keys.rows[i];
+        if (row.fingerprint.view() != fingerprint || row.needed.view() != "no") continue;
+        call_server([&] {
+            ereport(LOG, (errmsg("forge_backup: encryption key %s is no longer needed: none of %llu objects was "
+                                 "encrypted with it",
+                                 fingerprint.c_str(), static_cast<unsigned long long>(row.objects)),
+                          errhint("You may remove it from the key ring.")));
+        });
+    }
+}
+
 void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     // A runner of an earlier scheduler may still be at work; its end is noticed by the next look.
     if (!launch_job(reason, request)) return;
@@ -533,7 +602,8 @@ milliseconds Scheduler::pause() const {
     const bool look_again = look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError;
     if (may_look()) consider(look_again ? look_retry_.at() : std::max(next_look_, look_retry_.at()));
     consider(next_measurement_);
-    if (retention_.running()) consider(now + kRetentionPause);
+    if (retention_.running() || key_search_.running()) consider(now + kRetentionPause);
+    if (!asked_keys_.empty() && !key_search_.running()) consider(std::max(keys_at_, keys_retry_.at()));
     if (!in_recovery_ && retention_at_ > now) consider(retention_at_);
     if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
     if (is_scheduled(wanted_) && runner_ == nullptr && not_before_ > now) consider(not_before_);
@@ -555,6 +625,7 @@ milliseconds Scheduler::tick() {
     follow_schedule();
     look_at_store();
     follow_retention();
+    follow_keys();
     start_backup();
     wake_archiver();
     measure_backlog();

@@ -6,16 +6,42 @@
 
 #include <cerrno>
 
+#include "core/crypto/key_use.h"
+
 namespace forge::cli {
 
 using protocol::Frame;
 using protocol::FrameType;
 using protocol::Tag;
 
+namespace {
+
+bool ends_answer(FrameType type) {
+    return type == FrameType::kDone || type == FrameType::kFailed || type == FrameType::kArchived ||
+           type == FrameType::kBackupCopied;
+}
+
+}  // namespace
+
 void Channel::send(const Frame& frame) {
+    const std::lock_guard lock(mutex_);
+    if (ends_answer(frame.type)) tell_key_use();
+    write(frame);
+}
+
+void Channel::tell_key_use() {
+    Frame frame(FrameType::kKeyUse);
+    for (const auto& [fingerprint, use] : crypto::key_use()) {
+        std::uint64_t& told = told_[fingerprint];
+        if (use.objects > told) frame.add(Tag::kKey, fingerprint + "\t" + std::to_string(use.objects - told));
+        told = use.objects;
+    }
+    if (!frame.fields.empty()) write(frame);
+}
+
+void Channel::write(const Frame& frame) {
     std::optional<std::string> bytes = protocol::encode(frame);
     if (!bytes) bytes = protocol::encode(failed_frame(Status(Kind::kInternal, "answer is too long for one frame")));
-    const std::lock_guard lock(mutex_);
     std::string_view rest = *bytes;
     while (!rest.empty() && !broken_) {
         const ssize_t written = ::write(output_, rest.data(), rest.size());

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <mutex>
+#include <string>
 
 #include "core/base/cancel.h"
 #include "core/base/file.h"
@@ -18,13 +20,16 @@ public:
     // signalfd).
     Channel(int input, int output, int signals) : input_(input), output_(output), signals_(signals) {}
 
-    // A dead peer is noticed by receive(); what is sent to it is lost.
+    // A dead peer is noticed by receive(); what is sent to it is lost. Before the end of an answer goes what keys have
+    // opened meanwhile (kKeyUse).
     void send(const protocol::Frame& frame);
     enum class Event { kFrame, kTimeout, kEnd };
     // kEnd: the peer is gone, sent nonsense, or a signal asked to stop.
     Event receive(protocol::Frame& frame, milliseconds timeout);
 
 private:
+    void write(const protocol::Frame& frame);
+    void tell_key_use();
     bool read_more();
 
     int input_;
@@ -33,6 +38,7 @@ private:
     protocol::Decoder decoder_;
     std::mutex mutex_;
     bool broken_ = false;
+    std::map<std::string, std::uint64_t> told_;  // by fingerprint: objects that the peer knows of
 };
 
 // Messages as kLog frames.

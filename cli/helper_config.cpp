@@ -97,6 +97,8 @@ void Configuration::announce() {
     if (state_ == State::kError) {
         add_status(frame, error_);
     } else {
+        for (const crypto::Key& key : settings_.keys.keys())
+            frame.add(Tag::kKey, key.fingerprint() + "\t" + key.origin());
         for (const settings::Settings::Origin& origin : settings_.origins) {
             const bool live = origin.name == "s3_credentials" && !announced_credentials_.empty();
             frame.add(Tag::kSetting,

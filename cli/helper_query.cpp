@@ -8,6 +8,7 @@
 #include "cli/plan_rows.h"
 #include "cli/version.h"
 #include "core/base/text.h"
+#include "core/keys/search.h"
 #include "core/restore/continuity.h"
 #include "core/restore/verify.h"
 #include "core/retention/execute.h"
@@ -49,7 +50,8 @@ private:
         } else if (frame.type == FrameType::kList || frame.type == FrameType::kPlan ||
                    frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
                    frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity ||
-                   frame.type == FrameType::kRetain || frame.type == FrameType::kAdoptPrefix) {
+                   frame.type == FrameType::kRetain || frame.type == FrameType::kAdoptPrefix ||
+                   frame.type == FrameType::kSearchKeys) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
@@ -80,6 +82,7 @@ private:
             case FrameType::kContinuity: return continuity(frame, repository);
             case FrameType::kRetain: return retain(frame, repository);
             case FrameType::kAdoptPrefix: return adopt_prefix(repository);
+            case FrameType::kSearchKeys: return search_keys(frame, repository);
             default: return delete_backup(frame, repository);
         }
     }
@@ -110,6 +113,22 @@ private:
                      repository::adopt(repository.store(), identity_of(hello_), product(), context()));
         if (adoption.before) send_row(owner_row("before", *adoption.before));
         send_row(owner_row("after", adoption.after));
+        return {};
+    }
+
+    Status search_keys(const Frame& frame, repository::Repository& repository) {
+        std::vector<keys::OldKey> known;
+        for (const std::string_view word : frame.all(Tag::kKey)) {
+            const std::size_t tab = word.find('\t');
+            if (tab != word.npos)
+                known.push_back({std::string(word.substr(0, tab)), keys::OldKey::Need::kUnknown,
+                                 std::string(word.substr(tab + 1))});
+        }
+        FORGE_ASSIGN(const auto found, keys::find_old_keys(repository, known, {}, unbounded()));
+        Frame answer(FrameType::kKeys);
+        for (const keys::OldKey& key : found.keys)
+            answer.add(Tag::kKey, key.fingerprint + "\t" + std::string(keys::need_name(key.need)) + "\t" + key.object);
+        channel_.send(answer.add_number(Tag::kCounter, found.objects));
         return {};
     }
 

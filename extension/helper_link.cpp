@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "extension/keys.h"
 #include "extension/settings.h"
 
 namespace forge::server {
@@ -233,8 +234,12 @@ Result<std::optional<Frame>> HelperLink::next_frame() {
                               "Install the same version of the server library and of the executable forge-backup.");
             case protocol::Decoder::Outcome::kFrame: break;
         }
-        if (frame.type != FrameType::kLog) return std::optional<Frame>(std::move(frame));
-        log_frame(frame);
+        if (frame.type == FrameType::kLog)
+            log_frame(frame);
+        else if (frame.type == FrameType::kKeyUse || frame.type == FrameType::kKeys)
+            note_keys(frame);
+        else
+            return std::optional<Frame>(std::move(frame));
     }
 }
 

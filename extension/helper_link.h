@@ -33,7 +33,8 @@ public:
     // Sends the settings and returns the helper's kConfigured for this epoch.
     Result<protocol::Frame> configure(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline);
     Status send(const protocol::Frame& frame, Deadline deadline);
-    // The next frame but kLog, which goes to the server's log here. kTimeout: the deadline passed, the link is good.
+    // The next frame but kLog, which goes to the server's log here, and what is said of keys, which goes to shared
+    // memory. kTimeout: the deadline passed, the link is good.
     // Any other failure: the helper is gone or talks nonsense, the link is closed and the process buried.
     Result<protocol::Frame> receive(Deadline deadline);
     // A frame that has already arrived, without waiting.

@@ -1,6 +1,7 @@
 #include "extension/shared_state.h"
 
 #include "extension/helper_link.h"
+#include "extension/keys.h"
 
 namespace forge::server {
 
@@ -101,6 +102,7 @@ bool store_configured(SharedState& state, const protocol::Frame& frame) {
         setting.value.set(row.substr(first + 1, second - first - 1));
         setting.source.set(row.substr(second + 1));
     }
+    if (now != StoreState::kError) store_ring(state.keys, frame);
     return changed;
 }
 

@@ -211,8 +211,25 @@ struct RetentionInfo {
     Problem problem;   // of the last look; cleared by success
 };
 
+// A key of the ring, in its order: the first one encrypts.
+struct KeyRow {
+    Text<16> fingerprint;
+    Text<160> source;      // variable or file
+    std::uint64_t opened;  // objects that helpers of this server read with it since it started
+    TimestampTz last_opened;
+    Text<8> needed;    // of an old key: "yes", "no", "unknown"; empty = nobody has looked
+    Text<256> object;  // with "yes": one that only this key opens
+    TimestampTz looked_at;
+    std::uint64_t objects;  // that the last look had to look at
+};
+inline constexpr int kMaxKeys = 16;
+struct KeysInfo {
+    int count;
+    KeyRow rows[kMaxKeys];
+};
+
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 5;
+    static constexpr std::uint32_t kVersion = 6;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -226,6 +243,7 @@ struct SharedState {
     BackupInfo backup;
     SchedulerInfo scheduler;
     RetentionInfo retention;
+    KeysInfo keys;
 };
 
 // Null when the library is not preloaded.

@@ -399,6 +399,29 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
     rows.add("queued_backups", number(queued));
 }
 
+// "file /etc/key; opened 12 objects, last at …; needed by wal_005/…, looked at …"
+std::string describe_key(const KeyRow& key) {
+    std::string text = std::string(key.source.view()) + "; opened " + number(key.opened) +
+                       (key.opened == 1 ? " object" : " objects");
+    if (key.opened > 0) text += ", last at " + *time_or_null(key.last_opened);
+    if (key.looked_at == 0) return text;
+    if (key.needed.view() == "yes") text += "; needed by " + std::string(key.object.view());
+    if (key.needed.view() == "no") text += "; needed by none of " + number(key.objects) + " objects: you may remove it";
+    return text + ", looked at " + *time_or_null(key.looked_at);
+}
+
+void add_key_rows(StatusRows& rows, const SharedState& state) {
+    for (int i = 0; i < state.keys.count; ++i) {
+        const KeyRow& key = state.keys.rows[i];
+        const std::string_view needed = key.needed.view();
+        const std::string_view value = i == 0            ? "active"
+                                       : needed == "yes" ? "old, still needed"
+                                       : needed == "no"  ? "old, no longer needed"
+                                                         : "old, need unknown";
+        rows.add("key." + std::string(key.fingerprint.view()), std::string(value), describe_key(key));
+    }
+}
+
 void write_status(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     StatusRows rows(sink);
@@ -417,6 +440,7 @@ void write_status(FunctionCallInfo fcinfo) {
     add_archiver_rows(rows, *state);
     add_backlog_row(rows, *state);
     add_backup_rows(rows, *state);
+    add_key_rows(rows, *state);
     for (int i = 0; i < state->store.setting_count; ++i) {
         const SettingRow& setting = state->store.settings[i];
         rows.add("setting." + std::string(setting.name.view()), text_or_null(setting.value.view()),

@@ -11,9 +11,11 @@
 // kConfigure    kEpoch, kSetting* "name=value": names without prefix, empty value = not set; a secret is never sent,
 //               only the name of a file
 // kConfigured   kEpoch, kState "on" | "off" | "error", kStorage (shown URL), kSetting* "name<TAB>value<TAB>source",
-//               with "error" kKind, kMessage, kHint. Sent unasked as well when a file the settings come from changed.
+//               kKey* "fingerprint<TAB>source" (the active one first), with "error" kKind, kMessage, kHint. Sent unasked as well when a file the settings come from changed.
 // kLog          kLevel "debug" | "info" | "notice" | "warning", kMessage: at any time
 // kFailed       kKind, kMessage, kHint: instead of any other answer
+// kKeyUse       kKey* "fingerprint<TAB>objects": what keys have opened since it was said last; before the end of an
+//               answer
 //
 // Role "archiver", one long-lived helper of the archiver process:
 // kArchive      kName, kPath, kEpoch, kTimeoutMs. Asking again for a name joins its running job.
@@ -55,6 +57,9 @@
 // kAdoptPrefix  -> kRow when ("before", "after"), system identifier, cluster name, namespace, id, created by, created
 // at;
 //               then kDone
+// kSearchKeys   kKey* "fingerprint<TAB>object": old keys whose need is asked for, and an object that needed each (may
+//               be empty) -> kKeys: kKey* "fingerprint<TAB>yes|no|unknown<TAB>object", kCounter (objects that were
+//               looked at), then kDone
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 
@@ -88,7 +93,8 @@ enum class FrameType : std::uint8_t {
     kContinuity = 15,    // timeline, finish_lsn, full -> rows
     kRetain = 16,        // timeline, schedule, execute -> rows
     kAdoptPrefix = 17,   // -> rows
-    kLastToHelper = kAdoptPrefix,
+    kSearchKeys = 18,    // key -> kKeys
+    kLastToHelper = kSearchKeys,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
@@ -102,7 +108,9 @@ enum class FrameType : std::uint8_t {
     kLog = 72,         // level, message
     kStoreState = 73,  // breaker state, failures, next try, last error
     kOwner = 74,       // state, whose prefix it is, what is wrong
-    kLastToServer = kOwner,
+    kKeyUse = 75,      // key (repeated)
+    kKeys = 76,        // key (repeated), counter
+    kLastToServer = kKeys,
 };
 
 enum class Tag : std::uint16_t {
@@ -169,6 +177,7 @@ enum class Tag : std::uint16_t {
     kExecute,
     kConditionalPut,
     kClusterName,
+    kKey,
 };
 
 struct Frame {

@@ -40,6 +40,30 @@ for my $try ([ fetch($old, %alone) ], [ backup($old_backup, %alone) ])
 	unlike($text, qr/$old_key|$new_key/, 'no key is shown');
 }
 cmp_ok((fetch($old, %alone))[0], '>=', 128, 'new key alone: a restore stops at the old segment, and does not take it for the end');
+
+# What the old key is needed for is encrypted anew, beside the running cluster; then the old key goes.
+my $leader = $lab->leader;
+my $begun = time();
+my ($told, $said, $failed) = $lab->cli({}, 'forge-backup', 'rekey', '--json');
+is($told, 0, 'rekey tells') or diag($failed);
+my ($active, $former) = map { $_->{fingerprint} } @{ decode_json($said)->{keys} };
+my ($code, $text, $errors) = $lab->cli({}, 'forge-backup', 'rekey', '--confirm', '--pgdata', $leader->{data});
+is($code, 0, 'rekey ends well') or diag("$text$errors");
+like($text, qr/^old key $former is no longer needed: you may remove it$/m, 'the old key may go');
+my ($later) = $lab->switch_segments(1);
+$lab->within(30, 'archiving goes on', sub { $lab->is_stored($later) }, $begun);
+is((fetch($_, %alone))[0], 0, "new key alone: $_ is read now") for $old, $new, $later;
+is((backup($_, %alone))[0], 0, "new key alone: $_ is fetched now") for $old_backup, $new_backup;
+my ($verified, $findings) = $lab->cli({ env_dir => changed_env(%alone) }, 'forge-backup', 'verify', '--all', '--all-wal');
+is($verified, 0, 'new key alone: everything is verified') or diag($findings);
+$lab->sql('SELECT pg_reload_conf()');
+$lab->within(60, 'status() says that the old key may go', sub {
+		$lab->sql("SELECT value FROM forge_backup.status() WHERE name = 'key.$former'") eq 'old, no longer needed' });
+$lab->write_env({ FORGE_OLD_LIBSODIUM_KEYS => undef });
+$lab->within(60, 'the old key is gone', sub {
+		my ($segment) = $lab->switch_segments(1);
+		wait_until('it is stored', sub { $lab->is_stored($segment) }, 30);
+		$lab->sql("SELECT string_agg(name, ' ') FROM forge_backup.status() WHERE name LIKE 'key.%'") eq "key.$active" });
 $lab->stop;
 done_testing();
 
