@@ -8,6 +8,7 @@
 #include "core/base/crash_point.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
@@ -330,6 +331,7 @@ bool Archiver::archive(const char* file, const char* path) {
     const Status status = store(file, path, dropped);
     if (status.ok()) {
         publish_success(file, !dropped.empty());
+        dropped.empty() ? note_archived(file) : note_dropped(file);
         dropped.empty() ? reporter_.archived(file) : reporter_.dropped(dropped);
         return true;
     }
@@ -366,6 +368,7 @@ bool Archiver::drop_for_space(const char* file) {
     }
     reporter_.dropped_for_space(file, backlog);
     update_state([](SharedState& state) { ++state.archiver.dropped_count; });
+    note_dropped(file);
     wake_scheduler();
     return true;
 }

@@ -11,6 +11,7 @@
 #include "bgworker/retention.h"
 #include "bgworker/schedule.h"
 #include "extension/backlog.h"
+#include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/keys.h"
 #include "extension/settings.h"
@@ -73,6 +74,23 @@ private:
     seconds pause_;
     Deadline at_{};
 };
+
+// What a look says about how far the WAL in the store goes. `finished`: no WAL below waited when the look began.
+void note_complete(XLogRecPtr finished, const ArchiveLook& look) {
+    if (look.state != ArchiveLook::State::kBackup || finished == InvalidXLogRecPtr)
+        return note_look(InvalidXLogRecPtr, false);
+    XLogRecPtr complete = finished;
+    bool all_there = true;
+    const auto lacks = [&](const std::string& name) {
+        const auto start = segment_start(name);
+        if (!start) return;
+        complete = std::min(complete, *start);
+        all_there = false;
+    };
+    for (const Gap& hole : look.holes) lacks(hole.first);
+    for (const std::string& name : look.on_disk) lacks(name);
+    note_look(complete, all_there);
+}
 
 class Scheduler {
 public:
@@ -172,6 +190,7 @@ void Scheduler::notice_promotion() {
     const bool now = RecoveryInProgress();
     if (in_recovery_ && !now) {
         add_event("promotion", {}, "primary");
+        note_start_of_writing(true);
         look_wanted_ = true;
         look_retry_.reset();
     }
@@ -184,6 +203,7 @@ void Scheduler::notice_store() {
     bool open = false;
     update_state([&](SharedState& state) {
         now = state.store.state;
+        if (std::exchange(state.durability.look_wanted, false)) look_wanted_ = true;
         open = !state.archiver.breaker.empty() && state.archiver.breaker.view() != "closed";
     });
     const bool back = breaker_was_open_ && !open;
@@ -255,6 +275,7 @@ void Scheduler::look_at_store() {
     const bool contents = SteadyClock::now() >= next_contents_ && !in_recovery_;
     // The waits of the link swallow what others wanted to tell by the latch.
     look_again_ = true;
+    const XLogRecPtr finished = in_recovery_ ? InvalidXLogRecPtr : archived_at_most_to();
     const auto look = look_at_archive(contents, [this] { return interrupted(); });
     update_state([&](SharedState& state) {
         store_ = state.store.state;
@@ -278,6 +299,7 @@ void Scheduler::look_at_store() {
     // Switched on again: what was dropped meanwhile makes every older backup a dead end.
     if (before == StoreState::kOff) switched_on_ = true;
     if (SteadyClock::now() >= not_before_) looked_since_due_ = true;
+    note_complete(finished, *look);
     judge(*look);
 }
 
@@ -399,6 +421,7 @@ void Scheduler::measure_backlog() {
     next_measurement_ = deadline_in(kBacklogPause);
     const Backlog backlog = count_backlog();
     note_backlog(backlog);
+    if (!in_recovery_) note_written();
     const auto state = copy_state();
     const auto left = seconds_to_full_disk(*state, backlog);
     const bool fills = left && *left < kDiskFullSoon;
@@ -669,6 +692,7 @@ void prepare_worker() {
                 forget_launch();
                 load_gaps();
                 load_events();
+                note_start_of_writing(false);
                 scheduler = new Scheduler();
             }
             call_server([] { CHECK_FOR_INTERRUPTS(); });

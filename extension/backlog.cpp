@@ -1,7 +1,10 @@
 #include "extension/backlog.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+
+#include "extension/durability.h"
 
 namespace forge::server {
 
@@ -22,7 +25,14 @@ Backlog count_backlog() {
         if (!name.ends_with(kReady)) continue;
         ++backlog.files;
         const bool segment = name.size() == XLOG_FNAME_LEN + kReady.size();
-        if (segment) backlog.bytes += static_cast<std::uint64_t>(wal_segment_size);
+        if (!segment) continue;
+        backlog.bytes += static_cast<std::uint64_t>(wal_segment_size);
+        const auto start = segment_start(name.substr(0, XLOG_FNAME_LEN));
+        if (!start || (backlog.first != InvalidXLogRecPtr && *start >= backlog.first)) continue;
+        struct stat mark {};
+        if (fstatat(dirfd(directory), entry->d_name, &mark, 0) != 0) continue;
+        backlog.first = *start;
+        backlog.first_finished_at = time_t_to_timestamptz(mark.st_mtime);
     }
     closedir(directory);
     return backlog;

@@ -8,6 +8,8 @@ namespace forge::server {
 struct Backlog {
     std::uint64_t files = 0;
     std::uint64_t bytes = 0;  // of segments; the other files are tiny
+    XLogRecPtr first = InvalidXLogRecPtr;  // where the oldest segment begins; invalid = none waits
+    TimestampTz first_finished_at = 0;     // when the server finished it
 };
 
 // A look into archive_status; its files come and go under our eyes, so the result is a moment's. Raises nothing: the

@@ -34,6 +34,8 @@ extern "C" {
 #include "access/xlogarchive.h"
 #include "access/xlogrecovery.h"
 #include "commands/progress.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "common/file_perm.h"
 #include "executor/spi.h"
 #include "fmgr.h"

@@ -9,6 +9,17 @@ static_assert(std::is_trivially_copyable_v<SharedState>, "shared memory holds pl
 
 namespace {
 
+// Where the checkpoint of a clean shutdown lies, the last thing the server had written; invalid after any other end.
+XLogRecPtr end_of_clean_shutdown() {
+    bool whole = false;
+    ControlFileData* const control = get_controlfile(DataDir, &whole);
+    const bool clean = whole && control->state == DB_SHUTDOWNED;
+    const XLogRecPtr end = clean ? control->checkPoint : InvalidXLogRecPtr;
+    pfree(control);
+    return end;
+}
+
+
 constexpr const char* kName = "forge_backup";
 
 constexpr const char* kEventsName = "forge_backup events";
@@ -35,6 +46,8 @@ extern "C" void forge_shmem_startup() {
         state->size = sizeof(SharedState);
         state->lock = &GetNamedLWLockTranche(kName)->lock;
         ConditionVariableInit(&state->changed);
+        ConditionVariableInit(&state->durable);
+        state->durability.start_from = end_of_clean_shutdown();
         state->scheduler.backups.set("unknown");
     }
     bool events_found = false;

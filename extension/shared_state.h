@@ -96,6 +96,24 @@ struct ArchiverInfo {
     }
 };
 
+// When nothing above `lsn` was there that a commit may need.
+struct WrittenSample {
+    XLogRecPtr lsn;
+    TimestampTz first, last;  // seen
+};
+inline constexpr std::size_t kWrittenSamples = 64;
+
+// What is known to be in the store, see extension/durability.h. Positions along the server's own lineage; 0 = unknown.
+struct DurabilityInfo {
+    XLogRecPtr complete_to;       // the last look into the store: all WAL up to here, from the newest backup on
+    XLogRecPtr run_from, run_to;  // archived one after the other since, without a gap
+    XLogRecPtr start_from;        // what earlier runs of the server had written
+    TimeLineID timeline;          // the newest one seen
+    bool look_wanted;             // only a look into the store can say how far it goes
+    std::size_t sample_count;
+    WrittenSample samples[kWrittenSamples];  // oldest first
+};
+
 // Measurements of the backlog, the newest of them in a ring.
 struct BacklogSample {
     TimestampTz at;
@@ -234,11 +252,13 @@ struct SharedState {
     std::uint32_t size;
     LWLock* lock;
     ConditionVariable changed;  // a request or the running backup changed
+    ConditionVariable durable;  // more WAL is known to be in the store
     std::uint64_t last_request;
     Request requests[kMaxRequests];
     StoreInfo store;
     ArchiverInfo archiver;
     BacklogInfo backlog;
+    DurabilityInfo durability;
     GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;

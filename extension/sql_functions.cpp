@@ -5,6 +5,7 @@
 #include "bgworker/job.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
@@ -77,6 +78,10 @@ std::string number(std::uint64_t value) { return std::to_string(value); }
 Cell text_or_null(std::string_view text) {
     if (text.empty()) return std::nullopt;
     return std::string(text);
+}
+Cell lsn_or_null(XLogRecPtr lsn) {
+    if (lsn == InvalidXLogRecPtr) return std::nullopt;
+    return format_lsn(lsn);
 }
 Cell time_or_null(TimestampTz at) {
     if (at == 0) return std::nullopt;
@@ -318,6 +323,10 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
                  : Cell("it starts with the first finished WAL file, if archive_mode is on and archive_library "
                         "is forge_backup"));
     rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
+    const AtRisk risk = data_at_risk(&state);
+    rows.add("durable_lsn", lsn_or_null(risk.durable), Cell(std::string(risk_name(risk.state))));
+    if (risk.state == AtRisk::State::kAtRisk || risk.state == AtRisk::State::kDurable)
+        rows.add("data_at_risk", number(risk.bytes) + " bytes", Cell(number(risk.seconds) + " seconds"));
     if (archiver.dropped_count > 0)
         rows.add("dropped_wal", number(archiver.dropped_count),
                  "files accepted while the storage was off, belonged to another cluster, or above backlog_limit");
@@ -455,12 +464,12 @@ void write_archive_status(FunctionCallInfo fcinfo) {
     const auto free = wal_disk_free();
     const Cell disk_free = free ? Cell(number(*free)) : Cell();
     if (state == nullptr) {
-        Row row(23);
+        Row row(24);
         row[0] = "unknown";
-        row[17] = number(backlog.files);
-        row[18] = number(backlog.bytes);
-        row[20] = disk_free;
-        row[22] = "not preloaded";
+        row[18] = number(backlog.files);
+        row[19] = number(backlog.bytes);
+        row[21] = disk_free;
+        row[23] = "not preloaded";
         sink.add(std::move(row));
         return;
     }
@@ -474,6 +483,7 @@ void write_archive_status(FunctionCallInfo fcinfo) {
               number(archiver.epoch),
               number(archiver.archived_count),
               text_or_null(archiver.last_archived.view()),
+              lsn_or_null(segment_end(archiver.last_archived.view())),
               time_or_null(archiver.last_archived_at),
               number(archiver.failed_count),
               text_or_null(archiver.last_failed.view()),
@@ -490,6 +500,16 @@ void write_archive_status(FunctionCallInfo fcinfo) {
               disk_free,
               seconds_text(seconds_to_full_disk(*state, backlog)),
               std::nullopt});
+}
+
+void write_data_at_risk(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    const AtRisk risk = data_at_risk(state.get());
+    const bool known = risk.state == AtRisk::State::kAtRisk || risk.state == AtRisk::State::kDurable;
+    sink.add({std::string(risk_name(risk.state)), lsn_or_null(risk.durable), lsn_or_null(risk.current),
+              known ? Cell(number(risk.bytes)) : Cell(), known ? Cell(number(risk.seconds)) : Cell(),
+              time_or_null(risk.since)});
 }
 
 void write_archive_errors(FunctionCallInfo fcinfo) {
@@ -576,6 +596,7 @@ PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
 PG_FUNCTION_INFO_V1(forge_archive_errors);
+PG_FUNCTION_INFO_V1(forge_data_at_risk);
 PG_FUNCTION_INFO_V1(forge_events);
 PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
@@ -631,6 +652,10 @@ PGDLLEXPORT Datum forge_archive_status(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_archive_errors(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_archive_errors);
+}
+
+PGDLLEXPORT Datum forge_data_at_risk(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_data_at_risk);
 }
 
 PGDLLEXPORT Datum forge_events(PG_FUNCTION_ARGS) {

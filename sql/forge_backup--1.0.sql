@@ -144,6 +144,7 @@ CREATE FUNCTION get_archive_status(
     OUT epoch bigint,
     OUT archived_count bigint,
     OUT last_archived_wal text,
+    OUT last_archived_lsn pg_lsn,
     OUT last_archived_time timestamptz,
     OUT failed_count bigint,
     OUT last_failed_wal text,
@@ -165,6 +166,28 @@ AS 'MODULE_PATHNAME', 'forge_archive_status'
 LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_archive_status() IS
     'the row of the view archive_status';
+
+CREATE FUNCTION get_data_at_risk(
+    OUT state text,
+    OUT durable_lsn pg_lsn,
+    OUT current_lsn pg_lsn,
+    OUT bytes bigint,
+    OUT seconds bigint,
+    OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_data_at_risk'
+LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_data_at_risk() IS
+    'the row of the view data_at_risk';
+
+CREATE FUNCTION wait_archived(
+    lsn pg_lsn DEFAULT NULL,
+    timeout interval DEFAULT '1 minute')
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'forge_wait_archived'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION wait_archived(pg_lsn, interval) IS
+    'waits until all WAL up to a position, or all there is now, is durable in the storage; returns how far it goes; ends the WAL segment where needed';
 
 CREATE FUNCTION get_archive_errors(
     OUT class text,
@@ -243,6 +266,18 @@ CREATE VIEW archive_status AS
 COMMENT ON VIEW archive_status IS
     'state of WAL archiving, one row, from memory';
 
+CREATE VIEW data_at_risk AS
+    SELECT * FROM @extschema@.get_data_at_risk();
+COMMENT ON VIEW data_at_risk IS
+    'WAL that would be lost with this server now, one row, from memory';
+COMMENT ON COLUMN data_at_risk.state IS
+    'durable, at risk, unknown (not looked yet, or no base backup leads to now), off, not archived, standby, not preloaded';
+COMMENT ON COLUMN data_at_risk.durable_lsn IS 'all WAL up to here, from the newest base backup on, is in the storage';
+COMMENT ON COLUMN data_at_risk.current_lsn IS 'what has been written';
+COMMENT ON COLUMN data_at_risk.bytes IS 'between the two; 0 if no commit can need what is there; null if not known';
+COMMENT ON COLUMN data_at_risk.seconds IS 'for how long something has been at risk; null if not known';
+COMMENT ON COLUMN data_at_risk.since IS 'when it began; null if nothing is at risk';
+
 CREATE VIEW events AS
     SELECT * FROM @extschema@.get_events();
 COMMENT ON VIEW events IS
@@ -269,11 +304,13 @@ REVOKE ALL ON FUNCTION adopt_prefix() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "check"(bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_data_at_risk() FROM PUBLIC;
+REVOKE ALL ON FUNCTION wait_archived(pg_lsn, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, events, gaps, progress FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -282,8 +319,9 @@ GRANT EXECUTE ON FUNCTION retention_plan() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION "check"(bool) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_data_at_risk() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, events, gaps, progress TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress TO pg_monitor;

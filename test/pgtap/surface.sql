@@ -18,9 +18,9 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix']);
-SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']);
+SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
@@ -46,7 +46,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY['boolean'], 'setof record
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix']) AS name;
 
 -- Columns.
@@ -54,11 +54,12 @@ SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_seg
     'finish_time', 'start_lsn', 'finish_lsn', 'timeline', 'kind', 'parent', 'uncompressed_size', 'compressed_size',
     'permanent', 'restorable', 'problem']);
 SELECT columns_are('forge_backup', 'archive_status', ARRAY['state', 'storage', 'archiver_pid', 'helper_pid', 'epoch',
-    'archived_count', 'last_archived_wal', 'last_archived_time', 'failed_count', 'last_failed_wal', 'last_failed_time',
+    'archived_count', 'last_archived_wal', 'last_archived_lsn', 'last_archived_time', 'failed_count', 'last_failed_wal', 'last_failed_time',
     'dropped_count', 'problem_kind', 'problem', 'hint', 'breaker', 'next_try', 'backlog_files', 'backlog_bytes',
     'backlog_growth', 'disk_free', 'disk_full_in', 'remark', 'errors']);
 SELECT columns_are('forge_backup', 'archive_errors', ARRAY['class', 'failed_count', 'last_failed_wal', 'last_failed_time',
     'message', 'hint']);
+SELECT columns_are('forge_backup', 'data_at_risk', ARRAY['state', 'durable_lsn', 'current_lsn', 'bytes', 'seconds', 'since']);
 SELECT columns_are('forge_backup', 'events', ARRAY['time', 'kind', 'subject', 'outcome', 'detail']);
 SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
 SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
@@ -75,6 +76,7 @@ SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor
 SELECT function_privs_are('forge_backup', 'check', ARRAY['boolean'], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'retention_plan', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_data_at_risk', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_events', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_gaps', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
@@ -86,6 +88,7 @@ SELECT function_privs_are('forge_backup', 'trigger_basebackup', ARRAY['boolean',
 SELECT function_privs_are('forge_backup', 'verify_backup', ARRAY['text'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', 'mark_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', 'delete_backup', ARRAY['text', 'boolean'], 'pg_monitor', ARRAY[]::text[]);
+SELECT function_privs_are('forge_backup', 'wait_archived', ARRAY['pg_lsn', 'interval'], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', 'adopt_prefix', ARRAY[]::text[], 'pg_monitor', ARRAY[]::text[]);
 SELECT function_privs_are('forge_backup', p.proname, string_to_array(oidvectortypes(p.proargtypes), ', '),
     'tap_forge_nobody', ARRAY[]::text[])
@@ -95,9 +98,9 @@ ORDER BY p.proname;
 SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
 SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']) AS view;
 SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'events', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']) AS view;
 
 -- As those roles. (K3)
 SET ROLE tap_forge_nobody;

@@ -1,0 +1,80 @@
+# What would be lost with the server now, and the barrier that waits until nothing would: each number against positions
+# and the contents of the store.
+use strict;
+use warnings;
+
+use ForgeFaults;
+use ForgeTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $store = start_fake();
+my $bucket = $store->bucket;
+my $node = forge_node('primary', storage => undef, conf => $bucket->conf . "forge_backup.check_interval = '1s'\n");
+wait_first_backup($node);
+
+sub rows { return $node->safe_psql('postgres', $_[0]); }
+sub at_risk { return rows("SELECT $_[0] FROM forge_backup.data_at_risk"); }
+sub stored { my ($name) = @_; return scalar grep { /^wal_005\/$name/ } $bucket->names; }
+sub fails { my ($sql) = @_; my ($code, $out, $err) = $node->psql('postgres', $sql); return $code == 0 ? 'no error' : $err; }
+
+# --- the barrier -------------------------------------------------------------------------------------------------------
+
+rows('CREATE TABLE kept (x int)');
+for my $x (1 .. 3) {
+	my $lsn = rows("INSERT INTO kept VALUES ($x); SELECT pg_current_wal_insert_lsn()");
+	my $file = rows("SELECT pg_walfile_name('$lsn'::pg_lsn - 1)");
+	my $durable = rows('SELECT forge_backup.wait_archived()');
+	is(rows("SELECT '$durable'::pg_lsn >= '$lsn'::pg_lsn"), 't', "barrier $x covers what was written");
+	ok(stored($file), 'and the segment is in the store');
+}
+# Reading sets hint bits, which is WAL as well, once for each page.
+wait_until('nothing is at risk', sub {
+	rows('SELECT forge_backup.wait_archived()');
+	return at_risk('state, bytes, seconds, since IS NULL') eq 'durable|0|0|t';
+});
+my $before = rows('SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
+rows('SELECT forge_backup.wait_archived()') for 1 .. 3;
+is(rows('SELECT pg_walfile_name(pg_current_wal_insert_lsn())'), $before, 'P25: where nothing was written no segment is ended');
+is(rows('SELECT last_archived_lsn = durable_lsn FROM forge_backup.archive_status, forge_backup.data_at_risk'), 't',
+	'the last archived position is that of the store');
+like(fails(q{SELECT forge_backup.wait_archived('FF/0')}), qr/WAL position FF\/0 is not written yet/, 'a position of the future is refused');
+like(fails(q{SELECT forge_backup.wait_archived(NULL, '-1 s')}), qr/timeout must not be negative/, 'so is a negative timeout');
+
+# --- at risk -----------------------------------------------------------------------------------------------------------
+
+my $durable = at_risk('durable_lsn');
+$store->script({ match => { bucket => "^$bucket->{name}\$" }, do => { status => 503, code => 'ServiceUnavailable' } });
+my $began = rows('SELECT now()');
+rows('INSERT INTO kept VALUES (4)');
+is(at_risk('state, durable_lsn'), "at risk|$durable", 'a commit is at risk at once');
+is(rows("SELECT bytes = current_lsn - durable_lsn AND bytes = pg_current_wal_insert_lsn() - '$durable'::pg_lsn FROM forge_backup.data_at_risk"), 't', 'with its bytes');
+is(at_risk("since <= clock_timestamp() AND since > '$began'::timestamptz - interval '20 s'"), 't', 'since about then');
+wait_until('the clock runs', sub { at_risk('seconds') >= 3 });
+cmp_ok(at_risk("seconds - extract(epoch FROM clock_timestamp() - '$began')"), '<=', 20, 'no faster than time');
+like(fails(q{SELECT forge_backup.wait_archived(timeout => '3 s')}), qr/ERROR:  WAL up to \S+ is not in the storage in time: unavailable: .*\n.*HINT:/s,
+	'the barrier says what the store says');
+like(fails(q{SET statement_timeout = '1s'; SELECT forge_backup.wait_archived(timeout => NULL)}), qr/statement timeout/, 'and can be cancelled');
+my $name = rows("SELECT pg_walfile_name('$durable'::pg_lsn + 100)");
+ok(!stored($name), 'what is at risk is not in the store');
+
+# --- after a restart ---------------------------------------------------------------------------------------------------
+
+$node->restart;
+isnt(at_risk('state'), 'durable', 'a restart makes nothing durable');
+$store->script;
+rows('SELECT forge_backup.wait_archived(timeout => NULL)');
+ok(stored($name), 'the store is back, and so is the barrier');
+is(at_risk('state, bytes, seconds'), 'durable|0|0', 'nothing is at risk any more');
+$node->restart;
+wait_until('a look finds the archive whole', sub { at_risk('state, bytes, seconds') eq 'durable|0|0' });
+
+# --- off ---------------------------------------------------------------------------------------------------------------
+
+my $off = forge_node('off', storage => undef);
+is($off->safe_psql('postgres', q{SELECT pg_switch_wal() IS NOT NULL}), 't', 'a server without a store');
+wait_until('it knows', sub { $off->safe_psql('postgres', 'SELECT state FROM forge_backup.data_at_risk') eq 'off' });
+my (undef, undef, $error) = $off->psql('postgres', 'SELECT forge_backup.wait_archived()');
+like($error, qr/there is no storage configured: WAL is dropped/, 'the barrier refuses there');
+
+done_testing();
