@@ -35,6 +35,9 @@ constexpr std::array kSettingOptions{
 constexpr std::array<std::string_view, 5> kOtherValueOptions{"--env-dir", "--secret-dir", "--pgdata", "--log-level",
                                                              "--config"};
 constexpr std::array<std::string_view, 2> kOtherFlags{"--quiet", "-q"};
+constexpr const char* kStorageGroup = "Where the backups are and how to read them";
+constexpr const char* kMessageGroup = "Messages";
+const std::vector<std::string> kLogLevels{"debug", "info", "notice", "warning", "error"};
 
 std::string lower_first(std::string text) {
     if (text.size() > 1 && text[1] >= 'a' && text[1] <= 'z') text[0] = static_cast<char>(std::tolower(text[0]));
@@ -63,31 +66,28 @@ CommandLine::~CommandLine() = default;
 
 void CommandLine::add_global_options() {
     CLI::App& app = parser_->app;
-    const std::string group = "Where the backups are and how to read them";
     for (const SettingOption& entry : kSettingOptions) {
-        CLI::Option* added = app.add_option_function<std::string>(
-            std::string(entry.option),
-            [this, name = std::string(entry.setting)](const std::string& value) { global_.settings[name] = value; },
-            std::string(entry.help));
-        added->type_name(std::string(entry.value_name))->group(group);
+        const OptionText text{std::string(entry.option), std::string(entry.value_name), std::string(entry.help),
+                              kStorageGroup};
+        const auto keep = [this, name = std::string(entry.setting)](const std::string& value) {
+            global_.settings[name] = value;
+        };
+        show(text, app.add_option_function<std::string>(text.names, keep, text.help));
     }
-    parser_->env_dir_option =
-        app.add_option("--env-dir", parser_->env_dir, "directory with one file a variable (WALG_…, AWS_…)")
-            ->type_name("DIR")
-            ->group(group);
-    app.add_option("--secret-dir", global_.secret_dir, "the same form, wins over --env-dir; a mounted secret")
-        ->type_name("DIR")
-        ->group(group);
-    app.add_option("--pgdata", global_.pgdata, "data directory whose server's settings serve as the last source")
-        ->type_name("DIR")
-        ->group(group);
-    app.add_option("--log-level", global_.log_level, "debug, info, notice, warning or error")
-        ->type_name("LEVEL")
-        ->check(CLI::IsMember({"debug", "info", "notice", "warning", "error"}))
-        ->group("Messages");
+    const auto add = [&](std::string& into, const OptionText& text) {
+        return show(text, app.add_option(text.names, into, text.help));
+    };
+    parser_->env_dir_option = add(
+        parser_->env_dir, {"--env-dir", "DIR", "directory with one file a variable (WALG_…, AWS_…)", kStorageGroup});
+    add(global_.secret_dir,
+        {"--secret-dir", "DIR", "the same form, wins over --env-dir; a mounted secret", kStorageGroup});
+    add(global_.pgdata,
+        {"--pgdata", "DIR", "data directory whose server's settings serve as the last source", kStorageGroup});
+    add(global_.log_level,
+        {"--log-level", "LEVEL", "debug, info, notice, warning or error", kMessageGroup, kLogLevels});
     // WAL-G's configuration file: its value must not be taken for an argument.
     if (as_walg_) app.add_option("--config", parser_->foreign_configuration)->group("");
-    app.add_flag("-q,--quiet", global_.quiet, "errors only")->group("Messages");
+    show({"-q,--quiet", "", "errors only", kMessageGroup}, app.add_flag("-q,--quiet", global_.quiet, "errors only"));
 }
 
 std::optional<bool> CommandLine::global_option_takes_value(std::string_view name) {
@@ -98,31 +98,51 @@ std::optional<bool> CommandLine::global_option_takes_value(std::string_view name
     return std::nullopt;
 }
 
+// One text for the help, which the parser prints, and for all else that shows options.
+CLI::Option* CommandLine::show(const OptionText& text, CLI::Option* option) {
+    if (!text.value_name.empty()) option->type_name(text.value_name);
+    if (!text.group.empty()) option->group(text.group);
+    if (!text.values.empty()) option->check(CLI::IsMember(text.values));
+    text_.options.push_back(text);
+    return option;
+}
+
 void CommandLine::positional(const std::string& name, std::string& into, const std::string& help, bool required) {
     parser_->app.add_option(name, into, help)->required(required)->type_name("");
+    text_.arguments.push_back({name, {}, help, {}, {}, required});
 }
 
 void CommandLine::option(const std::string& names, std::string& into, const std::string& help,
                          const std::string& value_name) {
-    parser_->app.add_option(names, into, help)->type_name(value_name);
+    show({names, value_name, help}, parser_->app.add_option(names, into, help));
 }
 
 void CommandLine::option(const std::string& names, int& into, const std::string& help, const std::string& value_name) {
-    parser_->app.add_option(names, into, help)->type_name(value_name);
+    show({names, value_name, help}, parser_->app.add_option(names, into, help));
 }
 
 void CommandLine::repeated(const std::string& names, std::vector<std::string>& into, const std::string& help,
                            const std::string& value_name) {
-    parser_->app.add_option(names, into, help)->type_name(value_name)->expected(1)->take_all()->allow_extra_args(false);
+    show({names, value_name, help}, parser_->app.add_option(names, into, help))
+        ->expected(1)
+        ->take_all()
+        ->allow_extra_args(false);
 }
 
 void CommandLine::flag(const std::string& names, bool& into, const std::string& help) {
-    parser_->app.add_flag(names, into, help);
+    show({names, "", help}, parser_->app.add_flag(names, into, help));
 }
 
 void CommandLine::choice(const std::string& names, std::string& into, const std::vector<std::string>& values,
                          const std::string& help) {
-    parser_->app.add_option(names, into, help)->check(CLI::IsMember(values))->type_name("WORD");
+    show({names, "WORD", help, {}, values}, parser_->app.add_option(names, into, help));
+}
+
+VerbText CommandLine::describe(const Verb& verb) {
+    CommandLine line(verb, {}, false);
+    line.only_describes_ = true;
+    verb.run(line);  // as far as parse()
+    return std::move(line.text_);
 }
 
 void CommandLine::ignore_unknown() {
@@ -130,10 +150,14 @@ void CommandLine::ignore_unknown() {
     std::erase_if(words_, [](const std::string& word) { return word.starts_with("--") && word.ends_with('='); });
 }
 
-void CommandLine::more_help(const std::string& text) { parser_->app.footer("\n" + text); }
+void CommandLine::more_help(const std::string& text) {
+    parser_->app.footer("\n" + text);
+    text_.more = text;
+}
 
 std::optional<int> CommandLine::parse() {
     add_global_options();
+    if (only_describes_) return kExitOk;
     std::vector<std::string> reversed(words_.rbegin(), words_.rend());  // the parser wants them in this order
     try {
         parser_->app.parse(std::move(reversed));

@@ -13,6 +13,10 @@
 
 #include "cli/verbs.h"
 
+namespace CLI {
+class Option;
+}
+
 namespace forge::cli {
 
 // Options that may stand before or after every verb.
@@ -23,6 +27,23 @@ struct GlobalOptions {
     std::string pgdata;
     std::string log_level = "notice";  // debug, info, notice, warning, error
     bool quiet = false;
+};
+
+// An option or an argument of a verb, as the manual and the completion of shells show it.
+struct OptionText {
+    std::string names;            // "-q,--quiet"; of an argument its name, "PGDATA"
+    std::string value_name = {};  // "DIR"; empty = takes no value
+    std::string help = {};
+    std::string group = {};                // heading it stands below; empty = the verb's own
+    std::vector<std::string> values = {};  // all that are allowed; empty = any
+    bool required = false;
+};
+
+// All that a verb says of itself. Options are the verb's own, then those every verb has.
+struct VerbText {
+    std::vector<OptionText> arguments;
+    std::vector<OptionText> options;
+    std::string more;  // what --help shows below the options
 };
 
 class CommandLine {
@@ -59,15 +80,20 @@ public:
     // Name of an option as it stands on the command line -> does it take a value; nothing = none of the options every
     // verb has.
     static std::optional<bool> global_option_takes_value(std::string_view name);
+    // What a verb says of itself, without running it. Not for hidden verbs.
+    static VerbText describe(const Verb& verb);
 
 private:
     struct Parser;
     void add_global_options();
+    CLI::Option* show(const OptionText& text, CLI::Option* option);
 
     const Verb& verb_;
     std::vector<std::string> words_;
     bool as_walg_;
     GlobalOptions global_;
+    VerbText text_;
+    bool only_describes_ = false;
     std::unique_ptr<Parser> parser_;
 };
 

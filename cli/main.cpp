@@ -33,6 +33,9 @@ constexpr Verb kVerbs[] = {
     {"rekey", "Encrypt anew what is encrypted with an old key", forge::cli::run_rekey},
     {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
     {"adopt-prefix", "Make a cluster the owner of the storage", forge::cli::run_adopt_prefix},
+    {"man", "Print the manual page of a command, or of the program", forge::cli::run_man, true},
+    {"completion", "Print the script by which a shell completes commands and options", forge::cli::run_completion,
+     true},
     {"wal-prefetch", "Fetch WAL files ahead of recovery (internal)", forge::cli::run_wal_prefetch, true},
     {"helper", "Serve the database server over a pipe (internal)", forge::cli::run_helper, true},
 };

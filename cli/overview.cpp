@@ -11,8 +11,7 @@ namespace forge::cli {
 
 namespace {
 
-constexpr std::string_view kExamples = R"(
-Examples:
+constexpr std::string_view kNotes = R"(Examples:
   Which backups are there?
       forge-backup --env-dir /etc/forge_backup backup-list
   What would a restore to half past nine reach?
@@ -56,8 +55,10 @@ void print_overview() {
         if (!verb.hidden)
             std::printf("  %-14.*s%.*s\n", static_cast<int>(verb.name.size()), verb.name.data(),
                         static_cast<int>(verb.purpose.size()), verb.purpose.data());
-    std::printf("%.*s", static_cast<int>(kExamples.size()), kExamples.data());
+    std::printf("\n%.*s", static_cast<int>(kNotes.size()), kNotes.data());
 }
+
+std::string_view overview_notes() { return kNotes; }
 
 void complain_about_verb(const std::string& name) {
     const Verb* nearest = nullptr;

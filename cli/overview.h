@@ -2,10 +2,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace forge::cli {
 
 void print_overview();
+// What stands in it below the commands: examples, where settings come from, exit codes.
+std::string_view overview_notes();
 // On standard error, with the nearest verb as hint.
 void complain_about_verb(const std::string& name);
 

@@ -12,7 +12,7 @@ struct Verb {
     std::string_view name;
     std::string_view purpose;  // one sentence for the overview
     int (*run)(CommandLine&);  // returns the exit code
-    bool hidden = false;       // internal: not in the overview
+    bool hidden = false;       // not in the overview: internal, or for packagers
     // Exit codes 1 to 125 mean "no such file" to the caller, so that bad usage must not end with one of them.
     bool is_restore_command = false;
 };
@@ -37,5 +37,7 @@ int run_verify(CommandLine& line);
 int run_rekey(CommandLine& line);
 int run_adopt_prefix(CommandLine& line);
 int run_helper(CommandLine& line);
+int run_man(CommandLine& line);
+int run_completion(CommandLine& line);
 
 }  // namespace forge::cli
