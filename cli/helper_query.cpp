@@ -6,9 +6,11 @@
 #include "cli/list_rows.h"
 #include "cli/owner_rows.h"
 #include "cli/plan_rows.h"
+#include "cli/report_facts.h"
 #include "cli/version.h"
 #include "core/base/text.h"
 #include "core/keys/search.h"
+#include "core/report/page.h"
 #include "core/restore/continuity.h"
 #include "core/restore/verify.h"
 #include "core/retention/execute.h"
@@ -64,7 +66,36 @@ private:
                               finding.hint.empty() ? std::optional<std::string>() : finding.hint});
                 finish({});
             });
+        } else if (frame.type == FrameType::kReport) {
+            jobs_.add([this, frame, loaded = config_.settings_or_error()] { finish(report(frame, loaded)); });
         }
+    }
+
+    // Whatever is the matter with the store is on the page.
+    Status report(const Frame& frame, const Result<settings::Settings>& loaded) {
+        report::Facts facts = facts_without_store(loaded);
+        if (facts.state == report::Facts::State::kOn) {
+            settings::Settings impatient = *loaded;
+            expect_quick_answers(impatient);
+            FORGE_ASSIGN(const auto repository, repository::Repository::open(impatient, logger_));
+            add_store_facts(facts, *repository, policy_of(frame), context(), logger_);
+        }
+        if (frame.has(Tag::kValue)) add_server_facts(facts, frame.text(Tag::kValue));
+        constexpr std::size_t kPiece = 1 << 20;
+        const std::string page = report::page(facts);
+        for (std::size_t at = 0; at < page.size(); at += kPiece) send_row({page.substr(at, kPiece)});
+        return {};
+    }
+
+    // Of the server that asks; `retain` is still to be set.
+    retention::Policy policy_of(const Frame& frame) const {
+        retention::Policy policy;
+        policy.timeline = static_cast<Timeline>(frame.number(Tag::kTimeline));
+        policy.system_identifier = hello_.system_identifier;
+        // A wrong expression is the scheduler's to report.
+        if (auto schedule = schedule::parse_cron(frame.text(Tag::kSchedule)); schedule.ok())
+            policy.schedule = *schedule;
+        return policy;
     }
 
     Status answer(const Frame& frame, const std::shared_ptr<repository::Repository>& shared,
@@ -154,13 +185,8 @@ private:
 
     Status retain(const Frame& frame, repository::Repository& repository) {
         FORGE_ASSIGN(const auto inventory, retention::take_inventory(repository, SystemClock().now(), unbounded()));
-        retention::Policy policy;
+        retention::Policy policy = policy_of(frame);
         policy.retain = repository.settings().retain;
-        policy.timeline = static_cast<Timeline>(frame.number(Tag::kTimeline));
-        policy.system_identifier = hello_.system_identifier;
-        // A wrong expression is the scheduler's to report.
-        if (auto schedule = schedule::parse_cron(frame.text(Tag::kSchedule)); schedule.ok())
-            policy.schedule = *schedule;
         const retention::RetentionPlan plan = retention::plan_by_policy(inventory, policy);
         for (const Row& row : retention_rows(plan)) send_row(row);
         done_.add(Tag::kState, plan.held);

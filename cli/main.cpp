@@ -32,6 +32,7 @@ constexpr Verb kVerbs[] = {
     {"verify", "Read every object of a backup and its WAL, and check all of it", forge::cli::run_verify},
     {"rekey", "Encrypt anew what is encrypted with an old key", forge::cli::run_rekey},
     {"check", "Check storage, credentials, keys, backups and WAL", forge::cli::run_check},
+    {"report", "Write a page with the state of the backups, for a browser", forge::cli::run_report},
     {"adopt-prefix", "Make a cluster the owner of the storage", forge::cli::run_adopt_prefix},
     {"man", "Print the manual page of a command, or of the program", forge::cli::run_man, true},
     {"completion", "Print the script by which a shell completes commands and options", forge::cli::run_completion,

@@ -33,6 +33,7 @@ int run_clone(CommandLine& line);
 int run_replica(CommandLine& line);
 int run_plan(CommandLine& line);
 int run_check(CommandLine& line);
+int run_report(CommandLine& line);
 int run_verify(CommandLine& line);
 int run_rekey(CommandLine& line);
 int run_adopt_prefix(CommandLine& line);

@@ -108,14 +108,14 @@ std::string utc_text(TimestampTz at) {
 
 // --- questions to a helper -------------------------------------------------------------------------------------------
 
-// One question; its rows go to `sink`. Interruptible; the helper is gone afterwards, whatever happens.
-void answer_by_helper(RowSink& sink, const Frame& question, seconds patience = kQueryPatience) {
+// One question; each row of the answer goes to `take`. Interruptible; the helper is gone afterwards, whatever happens.
+void ask_helper(const Frame& question, seconds patience, const std::function<void(Row)>& take) {
     HelperLink link(HelperRole::kQuery);
     const Deadline deadline = deadline_in(patience);
     throw_if_error(link.start(deadline));
     const Frame configured = value_or_throw(link.configure(1, settings_snapshot(), deadline));
-    // check() is there to say what is wrong with the settings; the others cannot do without.
-    if (question.type != FrameType::kCheck) {
+    // These are there to say what is wrong with the settings; the others cannot do without.
+    if (question.type != FrameType::kCheck && question.type != FrameType::kReport) {
         if (configured.text(Tag::kState) == "off")
             throw_status(Status(Kind::kInvalid, "there is no storage configured",
                                 "Set forge_backup.storage, or the variables in forge_backup.env_dir."));
@@ -132,8 +132,12 @@ void answer_by_helper(RowSink& sink, const Frame& question, seconds patience = k
             if (field.tag == Tag::kValue) row.emplace_back(field.value);
             if (field.tag == Tag::kNull) row.emplace_back(std::nullopt);
         }
-        sink.add(std::move(row));
+        take(std::move(row));
     }
+}
+
+void answer_by_helper(RowSink& sink, const Frame& question, seconds patience = kQueryPatience) {
+    ask_helper(question, patience, [&sink](Row row) { sink.add(std::move(row)); });
 }
 
 void answer_by_helper(FunctionCallInfo fcinfo, const Frame& question, seconds patience = kQueryPatience) {
@@ -202,16 +206,39 @@ void write_delete_backup(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, question, kUnhurried);
 }
 
-void write_retention_plan(FunctionCallInfo fcinfo) {
+// Whose retention is judged: that of the server's own timeline, by its schedule.
+Frame question_of_this_server(FrameType type) {
     const TimeLineID timeline = call_server([] {
         TimeLineID replayed = 0;
         if (!RecoveryInProgress()) return GetWALInsertionTimeLine();
         (void)GetXLogReplayRecPtr(&replayed);
         return replayed;
     });
-    Frame question(FrameType::kRetain);
+    Frame question(type);
     question.add_number(Tag::kTimeline, timeline).add(Tag::kSchedule, settings.schedule);
-    answer_by_helper(fcinfo, question, kUnhurried);
+    return question;
+}
+
+void write_retention_plan(FunctionCallInfo fcinfo) {
+    answer_by_helper(fcinfo, question_of_this_server(FrameType::kRetain), kUnhurried);
+}
+
+// --- report_html -----------------------------------------------------------------------------------------------------
+
+// The facts come as the argument: what SQL can tell needs no second way out of shared memory.
+std::string report_html(FunctionCallInfo fcinfo) {
+    Frame question = question_of_this_server(FrameType::kReport);
+    if (!PG_ARGISNULL(0))
+        question.add(Tag::kValue, call_server([fcinfo] {
+                         Jsonb* const facts = PG_GETARG_JSONB_P(0);
+                         char* const text = JsonbToCString(nullptr, &facts->root, VARSIZE(facts));
+                         return pg_server_to_any(text, static_cast<int>(std::strlen(text)), PG_UTF8);
+                     }));
+    std::string page;
+    ask_helper(question, kUnhurried, [&page](const Row& row) {
+        if (!row.empty() && row.front()) page += *row.front();
+    });
+    return page;
 }
 
 // --- adopt_prefix ----------------------------------------------------------------------------------------------------
@@ -570,6 +597,15 @@ void write_progress(FunctionCallInfo fcinfo) {
               number(backup.bytes_stored), percent, number(backup.files_total), number(backup.files_done), remaining});
 }
 
+// A function that returns the text which `make` makes.
+Datum text_returning(FunctionCallInfo fcinfo, std::string (*make)(FunctionCallInfo)) {
+    return guarded([=] {
+        const std::string text = in_server_encoding(make(fcinfo));
+        const char* const said = text.c_str();
+        return call_server([said] { return PointerGetDatum(cstring_to_text(said)); });
+    });
+}
+
 // A set-returning function whose rows `write` puts into the tuplestore.
 Datum set_returning(FunctionCallInfo fcinfo, void (*write)(FunctionCallInfo)) {
     return guarded([=] {
@@ -591,6 +627,7 @@ PG_FUNCTION_INFO_V1(forge_verify_backup);
 PG_FUNCTION_INFO_V1(forge_mark_backup);
 PG_FUNCTION_INFO_V1(forge_delete_backup);
 PG_FUNCTION_INFO_V1(forge_retention_plan);
+PG_FUNCTION_INFO_V1(forge_report_html);
 PG_FUNCTION_INFO_V1(forge_adopt_prefix);
 PG_FUNCTION_INFO_V1(forge_trigger_basebackup);
 PG_FUNCTION_INFO_V1(forge_status);
@@ -634,12 +671,11 @@ PGDLLEXPORT Datum forge_adopt_prefix(PG_FUNCTION_ARGS) {
 }
 
 PGDLLEXPORT Datum forge_trigger_basebackup(PG_FUNCTION_ARGS) {
-    using namespace forge;
-    return server::guarded([fcinfo] {
-        const std::string name = server::in_server_encoding(server::trigger_basebackup(fcinfo));
-        const char* const said = name.c_str();
-        return server::call_server([said] { return PointerGetDatum(cstring_to_text(said)); });
-    });
+    return forge::server::text_returning(fcinfo, forge::server::trigger_basebackup);
+}
+
+PGDLLEXPORT Datum forge_report_html(PG_FUNCTION_ARGS) {
+    return forge::server::text_returning(fcinfo, forge::server::report_html);
 }
 
 PGDLLEXPORT Datum forge_status(PG_FUNCTION_ARGS) {

@@ -293,6 +293,26 @@ CREATE VIEW progress AS
 COMMENT ON VIEW progress IS
     'the base backup that is being made, from memory; no row if there is none';
 
+-- Parsed now, so that no search_path has a say later.
+CREATE FUNCTION report_facts()
+RETURNS jsonb
+LANGUAGE SQL VOLATILE PARALLEL RESTRICTED
+RETURN jsonb_build_object(
+    'archive_status', (SELECT to_jsonb(a) FROM @extschema@.get_archive_status() a),
+    'status', (SELECT jsonb_agg(to_jsonb(s)) FROM @extschema@.status() s WHERE s.name NOT LIKE 'setting.%'),
+    'gaps', (SELECT jsonb_agg(to_jsonb(g)) FROM @extschema@.get_gaps() g),
+    'events', (SELECT jsonb_agg(to_jsonb(e) ORDER BY e."time")
+                 FROM (SELECT * FROM @extschema@.get_events() ORDER BY "time" DESC LIMIT 200) e));
+COMMENT ON FUNCTION report_facts() IS
+    'what the page of report_html() shows of the server itself, from memory';
+
+CREATE FUNCTION report_html(facts jsonb DEFAULT @extschema@.report_facts())
+RETURNS text
+AS 'MODULE_PATHNAME', 'forge_report_html'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION report_html(jsonb) IS
+    'a self-contained page for a browser: state of the backups, timeline, holes, sizes, events; asks the storage through a helper process';
+
 REVOKE ALL ON FUNCTION backup_list() FROM PUBLIC;
 REVOKE ALL ON FUNCTION trigger_basebackup(bool, bool, jsonb, bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION restore_config(timestamptz, pg_lsn, text, text, text) FROM PUBLIC;
@@ -310,6 +330,8 @@ REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
+REVOKE ALL ON FUNCTION report_facts() FROM PUBLIC;
+REVOKE ALL ON FUNCTION report_html(jsonb) FROM PUBLIC;
 REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
@@ -324,4 +346,6 @@ GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION report_facts() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION report_html(jsonb) TO pg_monitor;
 GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress TO pg_monitor;

@@ -54,6 +54,9 @@
 //               bytes; the last row, with null for the backup, is WAL; then kDone. With kExecute 1 the plan is carried
 //               out: kDone kMessage (what was removed, empty = nothing), kState (why nothing may be, empty = it may),
 //               kFailures (objects the store refused to remove), kHint (the first refusal)
+// kReport       kTimeline, kSchedule as for kRetain, kValue (a JSON object: what the server knows; none: nothing)
+//               -> kRow with one piece of the page each, then kDone. A store that cannot be read, and settings that are
+//               wrong or say nothing, make a page that says so.
 // kAdoptPrefix  -> kRow when ("before", "after"), system identifier, cluster name, namespace, id, created by, created
 // at;
 //               then kDone
@@ -94,7 +97,8 @@ enum class FrameType : std::uint8_t {
     kRetain = 16,        // timeline, schedule, execute -> rows
     kAdoptPrefix = 17,   // -> rows
     kSearchKeys = 18,    // key -> kKeys
-    kLastToHelper = kSearchKeys,
+    kReport = 19,        // timeline, schedule, value -> rows
+    kLastToHelper = kReport,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =

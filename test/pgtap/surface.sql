@@ -19,7 +19,7 @@ SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
     'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
-    'adopt_prefix']);
+    'adopt_prefix', 'report_facts', 'report_html']);
 SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
@@ -35,6 +35,9 @@ SELECT has_function('forge_backup', 'mark_backup', ARRAY['text', 'boolean']);
 SELECT has_function('forge_backup', 'delete_backup', ARRAY['text', 'boolean']);
 SELECT has_function('forge_backup', 'retention_plan', ARRAY[]::name[]);
 SELECT has_function('forge_backup', 'adopt_prefix', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'report_facts', ARRAY[]::name[]);
+SELECT has_function('forge_backup', 'report_html', ARRAY['jsonb']);
+SELECT function_returns('forge_backup', 'report_html', ARRAY['jsonb'], 'text', 'report_html() returns a page');
 SELECT function_returns('forge_backup', 'trigger_basebackup', ARRAY['boolean', 'boolean', 'jsonb', 'boolean'], 'text',
     'trigger_basebackup() returns the name or the number as text');
 SELECT function_returns('forge_backup', 'backup_list', ARRAY[]::name[], 'setof record', 'backup_list() returns rows');
@@ -47,7 +50,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY['boolean'], 'setof record
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
     'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
-    'adopt_prefix']) AS name;
+    'adopt_prefix', 'report_facts', 'report_html']) AS name;
 
 -- Columns.
 SELECT columns_are('forge_backup', 'backups', ARRAY['name', 'modified', 'wal_segment_backup_start', 'start_time',
@@ -75,6 +78,8 @@ SELECT function_privs_are('forge_backup', 'backup_list', ARRAY[]::text[], 'pg_mo
 SELECT function_privs_are('forge_backup', 'status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'check', ARRAY['boolean'], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'retention_plan', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'report_facts', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'report_html', ARRAY['jsonb'], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_data_at_risk', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
