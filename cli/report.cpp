@@ -19,7 +19,8 @@ namespace {
 // What the server knows. Nobody has to run one for a page about a bucket: whether it was asked is what the options say.
 void ask_server(report::Facts& facts, const std::string& connection) {
     auto server = connection.empty() ? ServerConnection::open() : ServerConnection::open(connection);
-    auto told = server.ok() ? server->value("SELECT forge_backup.report_facts()") : Result<std::string>(server.status());
+    auto told =
+        server.ok() ? server->value("SELECT forge_backup.report_facts()") : Result<std::string>(server.status());
     if (told.ok())
         add_server_facts(facts, *told);
     else

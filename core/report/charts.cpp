@@ -12,7 +12,7 @@ namespace forge::report {
 
 namespace {
 
-constexpr int kDeepest = 6;                 // lanes of deltas
+constexpr int kDeepest = 6;                // lanes of deltas
 constexpr std::size_t kMostTimelines = 6;  // lanes of WAL
 constexpr double kLane = 15;
 constexpr double kAxis = 18;
@@ -22,11 +22,9 @@ constexpr int kCells = 400;  // of the width: marks of one lane in one of them a
 class TimelinePicture {
 public:
     TimelinePicture(const Facts& facts, const TimeAxis& axis)
-        : facts_(facts),
-          axis_(axis),
-          picture_("Timeline of base backups and archived WAL",
-                   "From " + time_text(axis.from()) + " to " + time_text(axis.to()) +
-                       " UTC; the tables below have the same data") {}
+        : facts_(facts), axis_(axis), picture_("Timeline of base backups and archived WAL",
+                                               "From " + time_text(axis.from()) + " to " + time_text(axis.to()) +
+                                                   " UTC; the tables below have the same data") {}
 
     std::string draw() {
         draw_window();
@@ -75,15 +73,16 @@ private:
             if (drawn.insert({lane_of(*backup), cell}).second) shown.push_back(&*backup);
         }
         for (const Backup* backup : shown)
-            if (const auto parent = by_name.find(backup->parent); parent != by_name.end()) draw_chain(*parent->second, *backup);
+            if (const auto parent = by_name.find(backup->parent); parent != by_name.end())
+                draw_chain(*parent->second, *backup);
         for (const Backup* backup : shown) draw_backup(*backup);
         y_ += kLane * deepest + 12 + kLane;
     }
 
-    static Instant moment_of(const Backup& backup) {
-        return backup.finish != Instant{} ? backup.finish : backup.start;
+    static Instant moment_of(const Backup& backup) { return backup.finish != Instant{} ? backup.finish : backup.start; }
+    static int lane_of(const Backup& backup) {
+        return std::clamp(backup.parent.empty() ? 0 : std::max(1, backup.depth), 0, kDeepest);
     }
-    static int lane_of(const Backup& backup) { return std::clamp(backup.parent.empty() ? 0 : std::max(1, backup.depth), 0, kDeepest); }
     double y_of(const Backup& backup) const { return y_ + kLane * lane_of(backup); }
 
     void draw_chain(const Backup& parent, const Backup& child) {
@@ -94,8 +93,8 @@ private:
 
     void draw_backup(const Backup& backup) {
         const double x = axis_.place(moment_of(backup));
-        const std::string tip = backup.name + ", " + time_text(moment_of(backup)) + " UTC, " + format_size(backup.stored) +
-                                (backup.permanent ? ", permanent" : "") +
+        const std::string tip = backup.name + ", " + time_text(moment_of(backup)) + " UTC, " +
+                                format_size(backup.stored) + (backup.permanent ? ", permanent" : "") +
                                 (backup.problem.empty() ? "" : ", cannot be restored: " + backup.problem);
         if (!backup.problem.empty())
             picture_.cross("broken", x, y_of(backup), 9, tip);
@@ -173,8 +172,7 @@ std::string draw_bars(const Facts& facts, const std::string& name, const std::st
     constexpr double kTop = 20;
     Picture picture(name, description);
     picture.heading(11, name,
-                    count == 0 ? "none"
-                               : "newest " + figure(value(facts.backups.back())) + ", most " + figure(most));
+                    count == 0 ? "none" : "newest " + figure(value(facts.backups.back())) + ", most " + figure(most));
     const double step = count == 0 ? 0 : std::min(6.0, 99.0 / static_cast<double>(count));
     double x = 0.5;
     for (auto backup = first; backup != facts.backups.end(); ++backup, x += step) {
@@ -210,7 +208,8 @@ std::string draw_risk(const Facts& facts, const TimeAxis& axis) {
     if (measured) {
         const std::vector<RiskSample>& samples = facts.server->risk_history;
         for (std::size_t i = 0; i < samples.size(); ++i)
-            steps.push_back({samples[i].at, i + 1 < samples.size() ? samples[i + 1].at : facts.now, samples[i].seconds});
+            steps.push_back(
+                {samples[i].at, i + 1 < samples.size() ? samples[i + 1].at : facts.now, samples[i].seconds});
     } else {
         for (const Pause& pause : facts.wal.pauses) steps.push_back({pause.begin, pause.end, pause.seconds});
     }

@@ -114,13 +114,13 @@ struct Facts {
     std::string storage;  // the URL as it may be shown
     std::string owner;    // whose prefix it is; empty = not known
     State state = State::kOn;
-    std::string problem, hint;  // with kError: why the store could not be read
+    std::string problem, hint;    // with kError: why the store could not be read
     std::vector<Backup> backups;  // oldest first
     Wal wal;
     Instant earliest, latest;  // the recovery window
     NextRestore next_restore;
     int retain = 0;
-    std::string held;                          // why retention deletes nothing; empty = it is in force
+    std::string held;                                  // why retention deletes nothing; empty = it is in force
     std::uint64_t going_objects = 0, going_bytes = 0;  // what it deletes now
     std::vector<Setting> settings;
     std::optional<Server> server;

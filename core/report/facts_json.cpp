@@ -22,8 +22,10 @@ Json verdict_json(const Verdict& verdict) {
     for (const Finding& finding : verdict.findings)
         findings.push_back(
             {{"level", level_name(finding.level)}, {"text", finding.text}, {"hint", text_json(finding.hint)}});
-    return {{"level", level_name(verdict.level)}, {"backup_good", answer(verdict.good)},
-            {"how_far_back", answer(verdict.back)}, {"loss_now", answer(verdict.loss)},
+    return {{"level", level_name(verdict.level)},
+            {"backup_good", answer(verdict.good)},
+            {"how_far_back", answer(verdict.back)},
+            {"loss_now", answer(verdict.loss)},
             {"findings", std::move(findings)}};
 }
 
@@ -65,11 +67,16 @@ Json wal_json(const Wal& wal) {
     Json pauses = Json::array();
     for (const Pause& pause : wal.pauses)
         pauses.push_back({{"from", time_json(pause.begin)}, {"to", time_json(pause.end)}, {"seconds", pause.seconds}});
-    return {{"segments", wal.objects},    {"bytes", wal.bytes},
-            {"newest", text_json(wal.newest)}, {"newest_stored", time_json(wal.newest_at)},
-            {"run_count", wal.run_count}, {"runs", std::move(runs)},
-            {"hole_count", wal.hole_count}, {"holes", std::move(holes)},
-            {"open_segments", wal.open_segments}, {"pauses", std::move(pauses)}};
+    return {{"segments", wal.objects},
+            {"bytes", wal.bytes},
+            {"newest", text_json(wal.newest)},
+            {"newest_stored", time_json(wal.newest_at)},
+            {"run_count", wal.run_count},
+            {"runs", std::move(runs)},
+            {"hole_count", wal.hole_count},
+            {"holes", std::move(holes)},
+            {"open_segments", wal.open_segments},
+            {"pauses", std::move(pauses)}};
 }
 
 Json server_json(const Server& server) {

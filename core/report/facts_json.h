@@ -10,8 +10,8 @@ namespace forge::report {
 // One line; times as RFC 3339, null where they are not known. The verdict comes first.
 std::string facts_json(const Facts& facts);
 
-// Members that are missing or of another type count as not known: the server may be older or newer. kInvalid for what is
-// no JSON object.
+// Members that are missing or of another type count as not known: the server may be older or newer. kInvalid for what
+// is no JSON object.
 Result<Server> parse_server(std::string_view json);
 
 }  // namespace forge::report

@@ -35,9 +35,9 @@ bool is_unwanted(std::string_view character) {
     if (character.size() == 1) return (byte(0) < 0x20 && character != "\n" && character != "\t") || byte(0) == 0x7F;
     if (character.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;  // C1
     if (character.size() != 3 || byte(0) != 0xE2) return false;
-    const bool marks = byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F);          // U+200E, U+200F
-    const bool embeds = byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE;           // U+2028 … U+202E
-    const bool isolates = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;         // U+2066 … U+2069
+    const bool marks = byte(1) == 0x80 && (byte(2) == 0x8E || byte(2) == 0x8F);   // U+200E, U+200F
+    const bool embeds = byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE;    // U+2028 … U+202E
+    const bool isolates = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;  // U+2066 … U+2069
     return marks || embeds || isolates;
 }
 

@@ -48,7 +48,8 @@ public:
     std::string finish() const { return html_ + "</tbody></table></div>\n"; }
 
 private:
-    static std::string cell(std::string_view open, std::string_view close, const Column& column, std::string_view text) {
+    static std::string cell(std::string_view open, std::string_view close, const Column& column,
+                            std::string_view text) {
         return "<" + std::string(open) +
                (column.kind.empty() ? std::string() : " class=\"" + std::string(column.kind) + "\"") + ">" +
                escaped(text) + "</" + std::string(close) + ">";
@@ -88,8 +89,8 @@ public:
 private:
     void add(std::string_view markup) { html_ += markup; }
     void heading(std::string_view id, std::string_view text) {
-        add("<section aria-labelledby=\"" + std::string(id) + "\"><h2 id=\"" + std::string(id) + "\">" +
-            escaped(text) + "</h2>\n");
+        add("<section aria-labelledby=\"" + std::string(id) + "\"><h2 id=\"" + std::string(id) + "\">" + escaped(text) +
+            "</h2>\n");
     }
     void end_section() { add("</section>\n"); }
     void note(std::string_view text) { add("<p class=\"note\">" + escaped(text, 2 * kMostCharacters) + "</p>\n"); }
@@ -104,8 +105,8 @@ private:
         add("<style>" + std::string(kStyle) + "</style>\n</head>\n<body>\n");
         add("<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header><h1>Backups of " + escaped(place()) +
             "</h1>\n<p>" + (facts_.owner.empty() ? "" : escaped(facts_.owner) + ". ") + "As of <time datetime=\"" +
-            format_rfc3339(facts_.now, 0) + "\">" + time_text(facts_.now) + " UTC</time>, from " + std::string(sources()) +
-            ". All times are UTC.</p></header>\n<main id=\"content\">\n");
+            format_rfc3339(facts_.now, 0) + "\">" + time_text(facts_.now) + " UTC</time>, from " +
+            std::string(sources()) + ". All times are UTC.</p></header>\n<main id=\"content\">\n");
     }
     std::string place() const { return facts_.storage.empty() ? "no storage" : facts_.storage; }
     std::string_view sources() const {
@@ -129,7 +130,8 @@ private:
             add("<li class=\"is-" + std::string(level_name(finding.level)) + "\"><b class=\"" +
                 std::string(level_name(finding.level)) + "\">" + (bad ? "✕ Error" : "! Warning") + "</b>" +
                 escaped(finding.text, 700) +
-                (finding.hint.empty() ? "" : "<span class=\"hint\">" + escaped(finding.hint, 700) + "</span>") + "</li>\n");
+                (finding.hint.empty() ? "" : "<span class=\"hint\">" + escaped(finding.hint, 700) + "</span>") +
+                "</li>\n");
         }
         add("</ul>\n");
     }
@@ -166,9 +168,11 @@ private:
         } else {
             add(draw_risk(facts_, axis_));
             note(facts_.server && !facts_.server->risk_history.empty()
-                     ? "Measured by the server: how long the oldest committed change had been waiting to be in the storage."
+                     ? "Measured by the server: how long the oldest committed change had been waiting to be in the "
+                       "storage."
                      : "The longest time in each slice that passed since the last upload: the most that a loss of the "
-                       "server could have cost. While nothing is written, nothing is at risk, and the figure grows all the same.");
+                       "server could have cost. While nothing is written, nothing is at risk, and the figure grows all "
+                       "the same.");
         }
         end_section();
     }
@@ -182,47 +186,68 @@ private:
         add("<div class=\"pair\">\n" + draw_sizes(facts_) + draw_durations(facts_) + "</div>\n");
         if (std::any_of(facts_.backups.begin(), facts_.backups.end(),
                         [](const Backup& backup) { return !backup.parent.empty(); }))
-            add("<ul class=\"key\" aria-label=\"Bars\"><li><svg aria-hidden=\"true\" viewBox=\"-7 -7 14 14\"><rect class=\"size\" x=\"-4\" "
-                "y=\"-6\" width=\"8\" height=\"12\"/></svg>full</li><li><svg aria-hidden=\"true\" viewBox=\"-7 -7 14 14\"><rect "
+            add("<ul class=\"key\" aria-label=\"Bars\"><li><svg aria-hidden=\"true\" viewBox=\"-7 -7 14 14\"><rect "
+                "class=\"size\" x=\"-4\" "
+                "y=\"-6\" width=\"8\" height=\"12\"/></svg>full</li><li><svg aria-hidden=\"true\" viewBox=\"-7 -7 14 "
+                "14\"><rect "
                 "class=\"size delta\" x=\"-4\" y=\"-6\" width=\"8\" height=\"12\"/></svg>delta</li></ul>\n");
         const std::size_t rows = std::min(facts_.backups.size(), kMostRows);
-        Table table(shown(rows, facts_.backups.size(), "base backups, newest first"),
-                    {{"Finished", "t"}, {"Name", "mono"}, {"Kind"}, {"Duration", "n"}, {"Data", "n"}, {"Stored", "n"},
-                     {"Restorable", "w"}, {"Retention", "w"}, {"User data", "w"}});
-        for (std::size_t i = 0; i < rows; ++i) backup_row(table, *(facts_.backups.rbegin() + static_cast<std::ptrdiff_t>(i)));
+        Table table(shown(rows, facts_.backups.size(), "base backups, newest first"), {{"Finished", "t"},
+                                                                                       {"Name", "mono"},
+                                                                                       {"Kind"},
+                                                                                       {"Duration", "n"},
+                                                                                       {"Data", "n"},
+                                                                                       {"Stored", "n"},
+                                                                                       {"Restorable", "w"},
+                                                                                       {"Retention", "w"},
+                                                                                       {"User data", "w"}});
+        for (std::size_t i = 0; i < rows; ++i)
+            backup_row(table, *(facts_.backups.rbegin() + static_cast<std::ptrdiff_t>(i)));
         add(table.finish());
         end_section();
     }
     void backup_row(Table& table, const Backup& backup) const {
-        const std::string kind = (backup.parent.empty() ? std::string("full") : "delta " + std::to_string(backup.depth)) +
-                                 (backup.permanent ? ", permanent" : "");
+        const std::string kind =
+            (backup.parent.empty() ? std::string("full") : "delta " + std::to_string(backup.depth)) +
+            (backup.permanent ? ", permanent" : "");
         const bool timed = backup.start != Instant{} && backup.finish != Instant{};
-        table.row({time_text(backup.finish), backup.name, kind,
-                   timed ? span_text(seconds_between(backup.start, backup.finish)) : "–", format_size(backup.uncompressed),
-                   format_size(backup.stored), backup.problem.empty() ? "yes" : "no: " + backup.problem,
-                   !facts_.held.empty() ? "stays" : (backup.keep ? "stays: " : "goes: ") + backup.reason, backup.user_data});
+        table.row(
+            {time_text(backup.finish), backup.name, kind,
+             timed ? span_text(seconds_between(backup.start, backup.finish)) : "–", format_size(backup.uncompressed),
+             format_size(backup.stored), backup.problem.empty() ? "yes" : "no: " + backup.problem,
+             !facts_.held.empty() ? "stays" : (backup.keep ? "stays: " : "goes: ") + backup.reason, backup.user_data});
     }
 
     void holes() {
         const Wal& wal = facts_.wal;
         heading("wal", "Archived WAL");
         note(wal.objects == 0 ? std::string("There is none.")
-                              : plural(wal.objects, "segment", "segments") + ", " + format_size(wal.bytes) + " stored, from " +
-                                    time_text(wal.oldest_at) + " to " + time_text(wal.newest_at) + " UTC. The newest is " +
-                                    wal.newest + ".");
+                              : plural(wal.objects, "segment", "segments") + ", " + format_size(wal.bytes) +
+                                    " stored, from " + time_text(wal.oldest_at) + " to " + time_text(wal.newest_at) +
+                                    " UTC. The newest is " + wal.newest + ".");
         if (wal.hole_count > 0) {
-            Table table(shown(wal.holes.size(), wal.hole_count, "holes, newest first"),
-                        {{"From", "mono"}, {"To", "mono"}, {"Segments", "n"}, {"Between uploads of", "t"}, {"What it means", "w"}});
+            Table table(shown(wal.holes.size(), wal.hole_count, "holes, newest first"), {{"From", "mono"},
+                                                                                         {"To", "mono"},
+                                                                                         {"Segments", "n"},
+                                                                                         {"Between uploads of", "t"},
+                                                                                         {"What it means", "w"}});
             for (auto hole = wal.holes.rbegin(); hole != wal.holes.rend(); ++hole)
-                table.row({hole->first, hole->last, count_text(hole->segments), time_text(hole->after) + " – " + time_text(hole->before),
-                           !hole->needed           ? "Nothing: no backup needs it."
-                           : hole->bridge.empty() ? "No restore leads through it, and no later backup goes on behind it."
-                                                  : "No moment in it can be restored; " + hole->bridge + " goes on behind it."});
+                table.row({hole->first, hole->last, count_text(hole->segments),
+                           time_text(hole->after) + " – " + time_text(hole->before),
+                           !hole->needed ? "Nothing: no backup needs it."
+                           : hole->bridge.empty()
+                               ? "No restore leads through it, and no later backup goes on behind it."
+                               : "No moment in it can be restored; " + hole->bridge + " goes on behind it."});
             add(table.finish());
         }
         if (facts_.server && !facts_.server->gaps.empty()) {
-            Table table("Gaps that the server knows of",
-                        {{"From", "mono"}, {"To", "mono"}, {"Files", "n"}, {"Reason"}, {"Since", "t"}, {"Until", "t"}, {"State"}});
+            Table table("Gaps that the server knows of", {{"From", "mono"},
+                                                          {"To", "mono"},
+                                                          {"Files", "n"},
+                                                          {"Reason"},
+                                                          {"Since", "t"},
+                                                          {"Until", "t"},
+                                                          {"State"}});
             for (const Gap& gap : facts_.server->gaps)
                 table.row({gap.first, gap.last, count_text(gap.files), gap.reason, gap.since, gap.until, gap.state});
             add(table.finish());
@@ -239,9 +264,10 @@ private:
         else
             note("The newest " + std::to_string(facts_.retain) + " backups stay, and what recovery to the last " +
                  std::to_string(facts_.retain) + " days needs. " +
-                 (facts_.going_objects == 0 ? "Nothing is to be deleted now."
-                                            : "To be deleted now: " + plural(facts_.going_objects, "object", "objects") + ", " +
-                                                  format_size(facts_.going_bytes) + "."));
+                 (facts_.going_objects == 0
+                      ? "Nothing is to be deleted now."
+                      : "To be deleted now: " + plural(facts_.going_objects, "object", "objects") + ", " +
+                            format_size(facts_.going_bytes) + "."));
         end_section();
     }
 
@@ -268,7 +294,8 @@ private:
         Table table("What status() says", {{"Name"}, {"Value", "w"}, {"Detail", "w"}});
         std::size_t rows = 0;
         for (const StatusRow& row : facts_.server->status)
-            if (!row.name.starts_with("setting.") && rows++ < 3 * kMostRows) table.row({row.name, row.value, row.detail});
+            if (!row.name.starts_with("setting.") && rows++ < 3 * kMostRows)
+                table.row({row.name, row.value, row.detail});
         add(table.finish());
         end_section();
     }

@@ -10,9 +10,10 @@ namespace {
 constexpr std::int64_t kMinute = 60;
 constexpr std::int64_t kHour = 60 * kMinute;
 constexpr std::int64_t kDay = 24 * kHour;
-constexpr std::array<std::int64_t, 18> kSteps{
-    kMinute,   2 * kMinute, 5 * kMinute, 10 * kMinute, 30 * kMinute, kHour,     2 * kHour,  3 * kHour,      6 * kHour,
-    12 * kHour, kDay,        2 * kDay,    7 * kDay,     14 * kDay,    30 * kDay, 91 * kDay, 365 * kDay, 10 * 365 * kDay};
+constexpr std::array<std::int64_t, 18> kSteps{kMinute,   2 * kMinute, 5 * kMinute,    10 * kMinute, 30 * kMinute,
+                                              kHour,     2 * kHour,   3 * kHour,      6 * kHour,    12 * kHour,
+                                              kDay,      2 * kDay,    7 * kDay,       14 * kDay,    30 * kDay,
+                                              91 * kDay, 365 * kDay,  10 * 365 * kDay};
 constexpr std::int64_t kMostTicks = 10;
 
 std::string label_of(std::int64_t seconds, std::int64_t step) {
@@ -33,8 +34,7 @@ TimeAxis::TimeAxis(Instant from, Instant to) : from_(from), to_(to) {
 }
 
 double TimeAxis::place(Instant at) const {
-    const double part =
-        static_cast<double>(at.nanos - from_.nanos) / static_cast<double>(to_.nanos - from_.nanos);
+    const double part = static_cast<double>(at.nanos - from_.nanos) / static_cast<double>(to_.nanos - from_.nanos);
     return 0.5 + 99 * std::clamp(part, 0.0, 1.0);
 }
 

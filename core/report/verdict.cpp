@@ -66,8 +66,9 @@ private:
             return add(Level::kBad, "no base backup can be restored: " + facts_.backups.back().problem,
                        "Make a new one: SELECT forge_backup.trigger_basebackup();");
         if (&facts_.backups.back() != newest_)
-            add(Level::kWarning, "the newest base backup, " + facts_.backups.back().name +
-                                     ", cannot be restored: " + facts_.backups.back().problem,
+            add(Level::kWarning,
+                "the newest base backup, " + facts_.backups.back().name +
+                    ", cannot be restored: " + facts_.backups.back().problem,
                 "A restore takes an older one, " + newest_->name + ".");
         else if (broken > 0)
             add(Level::kWarning, plural(broken, "base backup", "base backups") + " cannot be restored",
@@ -78,7 +79,8 @@ private:
 
     void look_at_wal() {
         if (newest_ != nullptr && !facts_.next_restore.problem.empty())
-            add(Level::kBad, "a restore to the end of the archived WAL is not possible: " + facts_.next_restore.problem);
+            add(Level::kBad,
+                "a restore to the end of the archived WAL is not possible: " + facts_.next_restore.problem);
         if (!facts_.next_restore.missing.empty())
             add(Level::kBad,
                 "WAL is missing after the newest base backup, from " + facts_.next_restore.missing.front() + " on",
@@ -91,7 +93,8 @@ private:
         std::uint64_t bridged = 0;
         for (const WalHole& hole : facts_.wal.holes) bridged += hole.needed && !hole.bridge.empty() ? 1U : 0U;
         if (bridged > 0)
-            add(Level::kWarning, plural(bridged, "hole", "holes") + " in the archived WAL: no moment in it can be restored",
+            add(Level::kWarning,
+                plural(bridged, "hole", "holes") + " in the archived WAL: no moment in it can be restored",
                 "A later base backup goes on behind it, so what came afterwards is safe.");
     }
 
@@ -111,27 +114,33 @@ private:
             add(row.name == "retention_problem" ? Level::kWarning : Level::kBad, topic + ": " + row.value, row.detail);
         }
         if (server.dropped_files > 0)
-            add(Level::kWarning, plural(server.dropped_files, "WAL file was", "WAL files were") + " dropped, not archived");
+            add(Level::kWarning,
+                plural(server.dropped_files, "WAL file was", "WAL files were") + " dropped, not archived");
     }
 
     void answer_good() {
         switch (verdict_.level) {
             case Level::kGood:
-                verdict_.good = {"Yes", "The newest base backup, " + newest_->name + ", can be restored, and all WAL since is there."};
+                verdict_.good = {"Yes", "The newest base backup, " + newest_->name +
+                                            ", can be restored, and all WAL since is there."};
                 break;
             case Level::kWarning:
-                verdict_.good = {"Yes, but", "A restore to now works. " + plural(verdict_.findings.size(), "thing needs", "things need") + " a look."};
+                verdict_.good = {"Yes, but", "A restore to now works. " +
+                                                 plural(verdict_.findings.size(), "thing needs", "things need") +
+                                                 " a look."};
                 break;
             default:
-                verdict_.good = {"No", newest_ == nullptr ? "There is nothing to restore from."
-                                                          : "What is wrong is below; older moments may be restorable all the same."};
+                verdict_.good = {"No", newest_ == nullptr
+                                           ? "There is nothing to restore from."
+                                           : "What is wrong is below; older moments may be restorable all the same."};
         }
     }
 
     void answer_back() {
         if (facts_.earliest == Instant{}) {
-            verdict_.back = {newest_ == nullptr ? "Not at all" : "Unknown",
-                             newest_ == nullptr ? "No base backup can be restored." : "The recovery window is not known."};
+            verdict_.back = {newest_ == nullptr ? "Not at all" : "Unknown", newest_ == nullptr
+                                                                                ? "No base backup can be restored."
+                                                                                : "The recovery window is not known."};
             return;
         }
         const Instant latest = std::max(facts_.latest, facts_.earliest);
@@ -145,7 +154,8 @@ private:
             const Server& server = *facts_.server;
             verdict_.loss = {*server.risk_seconds > 0 ? span_text(*server.risk_seconds) : "Nothing",
                              *server.risk_seconds > 0
-                                 ? "Committed WAL of that age, " + format_size(server.risk_bytes.value_or(0)) + ", is not in the storage yet."
+                                 ? "Committed WAL of that age, " + format_size(server.risk_bytes.value_or(0)) +
+                                       ", is not in the storage yet."
                                  : "All that was committed is in the storage."};
             return;
         }
@@ -154,10 +164,12 @@ private:
             return;
         }
         verdict_.loss = {"≤ " + span_text(std::max(1.0, seconds_between(facts_.wal.newest_at, facts_.now))),
-                         "The newest WAL in the storage is that old. What was written since would be lost; on an idle server that is nothing."};
+                         "The newest WAL in the storage is that old. What was written since would be lost; on an idle "
+                         "server that is nothing."};
         if (facts_.server && facts_.server->backlog_files > 0)
             verdict_.loss.detail = plural(facts_.server->backlog_files, "WAL file", "WAL files") + " (" +
-                                   format_size(facts_.server->backlog_bytes) + ") and the unfinished one wait for the archiver.";
+                                   format_size(facts_.server->backlog_bytes) +
+                                   ") and the unfinished one wait for the archiver.";
     }
 
     const Facts& facts_;

@@ -21,9 +21,9 @@ struct Answer {
 
 struct Verdict {
     Level level = Level::kGood;
-    Answer good;  // is my backup good?
-    Answer back;  // how far back can I go?
-    Answer loss;  // what would be lost now?
+    Answer good;                    // is my backup good?
+    Answer back;                    // how far back can I go?
+    Answer loss;                    // what would be lost now?
     std::vector<Finding> findings;  // the worst first
 };
 

@@ -28,8 +28,8 @@ std::vector<WalRun> at_most(const std::vector<WalRun>& runs, std::size_t most) {
     return joined;
 }
 
-// Where recovery can begin: the segments in which backups that can be restored do. By the number, since a later timeline
-// goes on from where an older one was.
+// Where recovery can begin: the segments in which backups that can be restored do. By the number, since a later
+// timeline goes on from where an older one was.
 class StartingPoints {
 public:
     StartingPoints(const std::vector<Backup>& backups, std::uint64_t segment_size) {
@@ -37,7 +37,8 @@ public:
             const auto start = layout::parse_segment(backup.start_segment, segment_size);
             if (start && backup.problem.empty()) points_.push_back({start->number, start->timeline, 0, &backup});
         }
-        std::stable_sort(points_.begin(), points_.end(), [](const Point& a, const Point& b) { return a.number < b.number; });
+        std::stable_sort(points_.begin(), points_.end(),
+                         [](const Point& a, const Point& b) { return a.number < b.number; });
         Timeline oldest = UINT32_MAX;
         for (Point& point : points_) point.oldest = oldest = std::min(oldest, point.timeline);
     }
@@ -153,7 +154,7 @@ std::vector<Pause> WalSummary::pauses(Instant now) const {
         if (end <= from || end <= begin) continue;
         const auto index = [&](Instant at) {
             return static_cast<std::size_t>(std::clamp<std::int64_t>((at.nanos - from.nanos) / slice, 0,
-                                                                      static_cast<std::int64_t>(kMostPauses) - 1));
+                                                                     static_cast<std::int64_t>(kMostPauses) - 1));
         };
         for (std::size_t at = index(begin); at <= index(end); ++at) {
             const std::int64_t length = std::min(end, slices[at].end).nanos - begin.nanos;

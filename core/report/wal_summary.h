@@ -1,5 +1,5 @@
-// The archived WAL in a few lines, whatever its size: runs, holes, and pauses between two uploads. Takes the objects one
-// by one; keeps 8 bytes for each and some more for each run.
+// The archived WAL in a few lines, whatever its size: runs, holes, and pauses between two uploads. Takes the objects
+// one by one; keeps 8 bytes for each and some more for each run.
 #pragma once
 
 #include "core/layout/names.h"

@@ -31,7 +31,8 @@ std::string segment(std::uint64_t number, Timeline timeline = 1) {
 
 Backup backup(std::uint64_t number, std::int64_t at, const std::string& parent = {}) {
     Backup one;
-    one.name = layout::full_backup_name(segment(number)) + (parent.empty() ? "" : "_D_" + layout::backup_start_segment(parent));
+    one.name = layout::full_backup_name(segment(number)) +
+               (parent.empty() ? "" : "_D_" + layout::backup_start_segment(parent));
     one.parent = parent;
     one.depth = parent.empty() ? 0 : 1;
     one.start_segment = segment(number);
@@ -107,7 +108,8 @@ TEST(Page, TakesEveryTextForHostile) {
         for (const char c : html) ASSERT_TRUE(c == '\n' || (c >= 0x20 && c < 0x7F)) << "plain ASCII";
     }
     EXPECT_EQ(escaped("a<b>\"'&\xC3\xA4"), "a&lt;b&gt;&quot;&#39;&amp;\xC3\xA4");
-    EXPECT_EQ(escaped("\xC0\xAF\xED\xA0\x80\xF5"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD")
+    EXPECT_EQ(escaped("\xC0\xAF\xED\xA0\x80\xF5"),
+              "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD")
         << "neither overlong forms nor halves of pairs";
     EXPECT_EQ(escaped("\xE2\x80\xAEgnp.exe"), "\xEF\xBF\xBDgnp.exe") << "no turned direction";
     EXPECT_EQ(in_ascii(escaped("ä€𝄞")), "&#228;&#8364;&#119070;");
@@ -118,7 +120,9 @@ TEST(Page, AllowsNothingButItsOwnStylesheet) {
     const std::string html = page(good());
     std::smatch policy;
     ASSERT_TRUE(std::regex_search(html, policy, std::regex("Content-Security-Policy\" content=\"([^\"]*)\"")));
-    EXPECT_TRUE(std::regex_match(policy[1].str(), std::regex("default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'")));
+    EXPECT_TRUE(std::regex_match(
+        policy[1].str(),
+        std::regex("default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'")));
     EXPECT_LT(html.find("Content-Security-Policy"), html.find("<style"));
     EXPECT_THAT(html, Not(HasSubstr(" style=\"")));
     EXPECT_THAT(html, Not(HasSubstr("://www")));
@@ -127,7 +131,8 @@ TEST(Page, AllowsNothingButItsOwnStylesheet) {
 TEST(Page, StaysSmallWhateverTheBucketHolds) {
     Facts facts = good();
     facts.backups.clear();
-    for (std::uint64_t i = 0; i < 10'000; ++i) facts.backups.push_back(backup(i * 100, static_cast<std::int64_t>(i * 12)));
+    for (std::uint64_t i = 0; i < 10'000; ++i)
+        facts.backups.push_back(backup(i * 100, static_cast<std::int64_t>(i * 12)));
     facts.now = hour(120'000);
     WalSummary wal(layout::kDefaultSegmentSize);
     // A million segments, a hole after every third.
@@ -160,7 +165,8 @@ TEST(Page, IsThereWhenThereIsNothing) {
 
 TEST(WalSummary, FindsHolesAndWhatBridgesThem) {
     WalSummary wal(layout::kDefaultSegmentSize);
-    for (const std::uint64_t number : {1, 2, 5, 6, 7, 10, 11}) wal.add(segment(number), 10, hour(static_cast<std::int64_t>(number)));
+    for (const std::uint64_t number : {1, 2, 5, 6, 7, 10, 11})
+        wal.add(segment(number), 10, hour(static_cast<std::int64_t>(number)));
     wal.add(segment(11), 10, hour(11));  // by another method as well
     wal.add(segment(11, 2), 10, hour(12));
     wal.add("00000002.history", 10, hour(12));
@@ -230,7 +236,8 @@ TEST(FactsJson, TakesWhatAServerOfAnyVersionTells) {
     EXPECT_FALSE(parse_server("nonsense").ok());
     EXPECT_FALSE(parse_server("[]").ok());
     EXPECT_TRUE(parse_server("{}").ok());
-    const auto server = parse_server(R"({"archive_status":{"state":"on","backlog_files":3,"last_archived_time":"2026-11-22T09:17:34.5+01:00"},
+    const auto server = parse_server(
+        R"({"archive_status":{"state":"on","backlog_files":3,"last_archived_time":"2026-11-22T09:17:34.5+01:00"},
         "status":[{"name":"state","value":"on","detail":null},7],"events":{"no":"array"},"gaps":null,"new":[1]})");
     ASSERT_TRUE(server.ok());
     EXPECT_EQ(server->archive_state, "on");
