@@ -57,9 +57,8 @@
 // kReport       kTimeline, kSchedule as for kRetain, kValue (a JSON object: what the server knows; none: nothing)
 //               -> kRow with one piece of the page each, then kDone. A store that cannot be read, and settings that are
 //               wrong or say nothing, make a page that says so.
-// kAdoptPrefix  -> kRow when ("before", "after"), system identifier, cluster name, namespace, id, created by, created
-// at;
-//               then kDone
+// kAdoptPrefix  -> kRow when ("before", "after"), system identifier, cluster name, namespace, id, created by,
+//               created at; then kDone
 // kSearchKeys   kKey* "fingerprint<TAB>object": old keys whose need is asked for, and an object that needed each (may
 //               be empty) -> kKeys: kKey* "fingerprint<TAB>yes|no|unknown<TAB>object", kCounter (objects that were
 //               looked at), then kDone
