@@ -251,11 +251,32 @@ CREATE VIEW backups AS
     SELECT * FROM @extschema@.backup_list();
 COMMENT ON VIEW backups IS
     'base backups in the storage, oldest first';
+COMMENT ON COLUMN backups.name IS 'what restore and backup-fetch take';
+COMMENT ON COLUMN backups.modified IS 'when the backup was completed in the storage';
+COMMENT ON COLUMN backups.wal_segment_backup_start IS 'first WAL segment the backup needs';
+COMMENT ON COLUMN backups.start_time IS 'when the backup was begun';
+COMMENT ON COLUMN backups.finish_time IS 'when it was finished: a restore can reach any moment from here on';
+COMMENT ON COLUMN backups.start_lsn IS 'WAL position at which recovery from it begins';
+COMMENT ON COLUMN backups.finish_lsn IS 'WAL position from which on it is consistent';
+COMMENT ON COLUMN backups.timeline IS 'timeline on which it was made';
+COMMENT ON COLUMN backups.kind IS 'full or delta';
+COMMENT ON COLUMN backups.parent IS 'of a delta: the backup it builds on';
+COMMENT ON COLUMN backups.uncompressed_size IS 'bytes of its files';
+COMMENT ON COLUMN backups.compressed_size IS 'bytes in the storage';
+COMMENT ON COLUMN backups.permanent IS 'whether every deletion keeps it';
+COMMENT ON COLUMN backups.restorable IS 'whether its objects and all its own WAL are in the storage';
+COMMENT ON COLUMN backups.problem IS 'why it is not restorable';
 
 CREATE VIEW archive_errors AS
     SELECT * FROM @extschema@.get_archive_errors();
 COMMENT ON VIEW archive_errors IS
     'failed attempts to archive WAL since the server started, one row a class, with the last of each; from memory';
+COMMENT ON COLUMN archive_errors.class IS 'kind of failure: unavailable, timeout, throttled, denied, invalid, exhausted, conflict or corrupt';
+COMMENT ON COLUMN archive_errors.failed_count IS 'failed attempts of this class';
+COMMENT ON COLUMN archive_errors.last_failed_wal IS 'file of the last one';
+COMMENT ON COLUMN archive_errors.last_failed_time IS 'when the last one failed';
+COMMENT ON COLUMN archive_errors.message IS 'its error';
+COMMENT ON COLUMN archive_errors.hint IS 'what to do';
 
 CREATE VIEW archive_status AS
     SELECT s.*,
@@ -265,6 +286,31 @@ CREATE VIEW archive_status AS
       FROM @extschema@.get_archive_status() s;
 COMMENT ON VIEW archive_status IS
     'state of WAL archiving, one row, from memory';
+COMMENT ON COLUMN archive_status.state IS 'on, off (no storage is configured), error (the configuration is wrong) or unknown (nobody has looked yet)';
+COMMENT ON COLUMN archive_status.storage IS 'where WAL is archived to';
+COMMENT ON COLUMN archive_status.archiver_pid IS 'process of the archiver; null while there is none';
+COMMENT ON COLUMN archive_status.helper_pid IS 'process of its helper; null while there is none';
+COMMENT ON COLUMN archive_status.epoch IS 'changes of the settings since the archiver started';
+COMMENT ON COLUMN archive_status.archived_count IS 'files archived since the server started';
+COMMENT ON COLUMN archive_status.last_archived_wal IS 'last file that was archived';
+COMMENT ON COLUMN archive_status.last_archived_lsn IS 'where that segment ends; null where it was another file';
+COMMENT ON COLUMN archive_status.last_archived_time IS 'when it was archived';
+COMMENT ON COLUMN archive_status.failed_count IS 'failed attempts since the server started';
+COMMENT ON COLUMN archive_status.last_failed_wal IS 'file of the last failed attempt';
+COMMENT ON COLUMN archive_status.last_failed_time IS 'when the last attempt failed';
+COMMENT ON COLUMN archive_status.dropped_count IS 'files that were accepted but not archived';
+COMMENT ON COLUMN archive_status.problem_kind IS 'class of the problem, as in archive_errors; null when all is well';
+COMMENT ON COLUMN archive_status.problem IS 'error of the last failed attempt, or of the configuration; null when all is well';
+COMMENT ON COLUMN archive_status.hint IS 'what to do about the problem';
+COMMENT ON COLUMN archive_status.breaker IS 'closed; open: the store is left alone until next_try; half-open: one attempt is being made';
+COMMENT ON COLUMN archive_status.next_try IS 'when an open breaker lets the next attempt through';
+COMMENT ON COLUMN archive_status.backlog_files IS 'files in pg_wal that wait for the archiver, counted when asked';
+COMMENT ON COLUMN archive_status.backlog_bytes IS 'bytes of these files';
+COMMENT ON COLUMN archive_status.backlog_growth IS 'bytes a second over the last minutes, negative while the backlog shrinks';
+COMMENT ON COLUMN archive_status.disk_free IS 'bytes free where pg_wal is';
+COMMENT ON COLUMN archive_status.disk_full_in IS 'time until that disk is full at this growth; null when the backlog does not grow';
+COMMENT ON COLUMN archive_status.remark IS 'why the rest cannot be known';
+COMMENT ON COLUMN archive_status.errors IS 'failed attempts by class with the last of each, as JSON';
 
 CREATE VIEW data_at_risk AS
     SELECT * FROM @extschema@.get_data_at_risk();
@@ -282,16 +328,40 @@ CREATE VIEW events AS
     SELECT * FROM @extschema@.get_events();
 COMMENT ON VIEW events IS
     'the last 1000 things that happened, oldest first, from memory';
+COMMENT ON COLUMN events.time IS 'when it happened';
+COMMENT ON COLUMN events.kind IS 'what it is about, for example archiving or backup';
+COMMENT ON COLUMN events.subject IS 'the file or backup it happened to';
+COMMENT ON COLUMN events.outcome IS 'what happened';
+COMMENT ON COLUMN events.detail IS 'why, or what was found';
 
 CREATE VIEW gaps AS
     SELECT * FROM @extschema@.get_gaps();
 COMMENT ON VIEW gaps IS
     'WAL that will never be in the storage, oldest first; no recovery leads through an open gap';
+COMMENT ON COLUMN gaps.first_wal IS 'first file that is missing';
+COMMENT ON COLUMN gaps.last_wal IS 'last file that is missing';
+COMMENT ON COLUMN gaps.files IS 'number of missing files';
+COMMENT ON COLUMN gaps.reason IS 'backlog_limit (given up so that the disk does not fill) or lost (neither the storage nor pg_wal has it)';
+COMMENT ON COLUMN gaps.since IS 'when the gap began';
+COMMENT ON COLUMN gaps.until IS 'when it ended';
+COMMENT ON COLUMN gaps.state IS 'open, bridged (a newer base backup exists) or healed (archived again from pg_wal)';
 
 CREATE VIEW progress AS
     SELECT * FROM @extschema@.get_progress();
 COMMENT ON VIEW progress IS
     'the base backup that is being made, from memory; no row if there is none';
+COMMENT ON COLUMN progress.name IS 'name of the backup';
+COMMENT ON COLUMN progress.phase IS 'starting, waiting for checkpoint, copying, waiting for WAL or finishing';
+COMMENT ON COLUMN progress.reason IS 'why it is made, for example request or schedule';
+COMMENT ON COLUMN progress.pid IS 'process that makes it; pg_cancel_backend(pid) cancels it';
+COMMENT ON COLUMN progress.started_at IS 'when it was begun';
+COMMENT ON COLUMN progress.bytes_total IS 'estimated bytes to read';
+COMMENT ON COLUMN progress.bytes_done IS 'bytes read';
+COMMENT ON COLUMN progress.bytes_stored IS 'bytes written to the storage';
+COMMENT ON COLUMN progress.percent IS 'bytes_done of bytes_total';
+COMMENT ON COLUMN progress.files_total IS 'files to read';
+COMMENT ON COLUMN progress.files_done IS 'files read';
+COMMENT ON COLUMN progress.remaining IS 'estimated time until everything is read';
 
 -- Parsed now, so that no search_path has a say later.
 CREATE FUNCTION report_facts()
