@@ -1,8 +1,8 @@
-// Five years of a cluster's backups in a directory, on a clock of their own: a schedule of twelve hours, outages,
+// Years of a cluster's backups in a directory, on a clock of their own: a schedule of twelve hours, outages,
 // failovers, restores in place, permanent backups, backups of a foreign cluster, deletions that are interrupted or
 // refused. After each step the model, which knows what was ever stored, looks at what is left.
 //
-// FORGE_TEST_SEED=N repeats a run.
+// FORGE_TEST_SEED=N repeats a run, FORGE_TEST_YEARS=N says how long it is (5).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kSize = layout::kDefaultSegmentSize;
 constexpr std::int64_t kHour = 3600;
 constexpr std::int64_t kStep = 12 * kHour;
-constexpr int kSteps = 5 * 365 * 2;
+constexpr int kStepsOfYear = 365 * 2;
 constexpr int kRetain = 5;
 constexpr std::uint64_t kOurs = 7'000'000'001, kTheirs = 7'000'000'002;
 
@@ -398,19 +398,20 @@ void Cluster::check() {
     for (const auto& entry : fs::directory_iterator(root_ / "wal_005")) stored_.insert(entry.path().stem().string());
 }
 
-std::uint64_t chosen_seed() {
-    const char* const given = std::getenv("FORGE_TEST_SEED");
-    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+    const char* const given = std::getenv(name);
+    return given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
 }
 
-TEST(RetentionSimulation, FiveYearsNeverLoseWhatIsNeeded) {
-    const std::uint64_t seed = chosen_seed();
+TEST(RetentionSimulation, YearsNeverLoseWhatIsNeeded) {
+    const std::uint64_t seed = from_environment("FORGE_TEST_SEED", std::random_device()());
+    const int steps = static_cast<int>(from_environment("FORGE_TEST_YEARS", 5)) * kStepsOfYear;
     std::cout << "seed " << seed << "\n";
     SCOPED_TRACE("FORGE_TEST_SEED=" + std::to_string(seed));
     Cluster cluster(seed);
     constexpr int kQuietEnd = 4 * kRetain * 2;
-    for (int step = 0; step < kSteps + kQuietEnd; ++step) {
-        cluster.live(step, step >= kSteps);
+    for (int step = 0; step < steps + kQuietEnd; ++step) {
+        cluster.live(step, step >= steps);
         cluster.check();
         ASSERT_FALSE(HasFatalFailure()) << cluster.story();
     }
