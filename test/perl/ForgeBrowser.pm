@@ -92,7 +92,7 @@ sub requests
 	my ($self) = @_;
 	my @messages = map { JSON::PP::decode_json($_->{message})->{message} } @{ $self->ask(POST => "$self->{session}/se/log", { type => 'performance' }) };
 	return map { $_->{params}{request}{url} }
-	  grep { $_->{method} eq 'Network.requestWillBeSent' && $_->{params}{documentURL} !~ /^chrome:/ } @messages;
+	  grep { $_->{method} eq 'Network.requestWillBeSent' && $_->{params}{documentURL} !~ /^chrome(?:-untrusted)?:/ } @messages;
 }
 
 # A PNG of the top of the page, `height` pixels of it.
