@@ -12,6 +12,7 @@
 #include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
+#include "extension/restored.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 
@@ -118,7 +119,8 @@ public:
         dropping_ = false;
         state_ = "on";
     }
-    // `why`: "off", or "foreign" where the prefix belongs to another cluster.
+    // `why`: "off", "clone" where that is because of clone_policy, or "foreign" where the prefix belongs to another
+    // cluster.
     void dropped(std::string_view why) {
         const std::string state = "dropped, " + std::string(why);
         if (state_ != state) add_event("archiving", {}, why, "WAL is accepted and dropped");
@@ -126,6 +128,10 @@ public:
             ereport(WARNING,
                     (errmsg("forge_backup: the storage belongs to another cluster, WAL is accepted and dropped"),
                      errhint("The row \"owner\" of forge_backup.status() says whose it is.")));
+        } else if (state_ != state && why == "clone") {
+            ereport(WARNING,
+                    (errmsg("forge_backup: this server is a copy of another cluster, WAL is accepted and dropped"),
+                     errhint("Set forge_backup.clone_policy to \"on\" or \"warn\" to have backups of it.")));
         } else if (state_ != state) {
             ereport(WARNING,
                     (errmsg("forge_backup: archiving is off, WAL is accepted and dropped"),
@@ -182,6 +188,8 @@ private:
     Backlog backlog_;
     Deadline backlog_known_until_{};
     Reporter reporter_;
+    RestoredInfo restored_{};  // what the helper said last
+    RestoredReminder reminder_;
 };
 
 bool Archiver::has_given_up() const { return SteadyClock::now() < given_up_until_; }
@@ -256,13 +264,12 @@ void Archiver::handle(const Frame& frame) {
             if (!breaker_open_until_) state.archiver.breaker.set("closed");
         });
         if (changed) wake_scheduler();
+        restored_.source.set(frame.text(Tag::kSource));
+        restored_.at = instant_of(frame, Tag::kRestoredAt);
+        restored_.is_clone = frame.number(Tag::kClone) != 0;
     } else if (frame.type == FrameType::kStoreState) {
         const bool open = frame.text(Tag::kState) == "open";
-        const auto next_try = static_cast<std::int64_t>(frame.number(Tag::kNextTry));
-        const TimestampTz next_at =
-            next_try == 0
-                ? 0
-                : next_try - static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+        const TimestampTz next_at = instant_of(frame, Tag::kNextTry);
         breaker_open_until_.reset();
         if (open) {
             auto pause = std::chrono::duration_cast<milliseconds>(kLongestBreakerPause);
@@ -309,7 +316,7 @@ Status Archiver::store(const char* file, const char* path, std::string& dropped)
     if (answer.ok()) {
         lost_helpers_ = 0;
         const std::string_view state = answer->text(Tag::kState);
-        if (state == "off" || state == "foreign") dropped = state;
+        if (state == "off" || state == "clone" || state == "foreign") dropped = state;
         return status_of(*answer);
     }
     // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
@@ -333,6 +340,8 @@ bool Archiver::archive(const char* file, const char* path) {
         publish_success(file, !dropped.empty());
         dropped.empty() ? note_archived(file) : note_dropped(file);
         dropped.empty() ? reporter_.archived(file) : reporter_.dropped(dropped);
+        // The scheduler's to say, which knows more; without preloading there is none.
+        if (dropped.empty() && shared_state() == nullptr) reminder_.look_at_clone(restored_, {});
         return true;
     }
     if (!status.is(Kind::kCancelled) && drop_for_space(file)) return true;

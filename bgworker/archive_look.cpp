@@ -13,12 +13,6 @@ using protocol::Tag;
 // A long listing takes its time; the wait is interruptible.
 constexpr std::chrono::seconds kPatience{60};
 
-TimestampTz instant_of(const Frame& frame, Tag tag) {
-    constexpr std::int64_t kEpochs = static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-    const std::uint64_t micros = frame.number(tag);
-    return micros == 0 ? 0 : static_cast<std::int64_t>(micros) - kEpochs;
-}
-
 // Where the server is. A standby's WAL is the primary's to archive: there only the backup counts.
 Frame question_from_here(bool contents) {
     Frame question(FrameType::kContinuity);
@@ -94,7 +88,9 @@ Result<ArchiveLook> look_at_archive(bool contents, const HelperLink::WakeCheck& 
     });
     if (look.store == StoreState::kError) return status_of(configured);
     if (look.store == StoreState::kOff) return look;
-    FORGE_TRY(link.send(question_from_here(contents), deadline));
+    Frame question = question_from_here(contents);
+    const bool measure = contents && configured.number(Tag::kClone) != 0;
+    FORGE_TRY(link.send(question.add_number(Tag::kMeasure, measure ? 1 : 0), deadline));
     for (;;) {
         auto answer = link.receive(deadline);
         if (answer.status().is(Kind::kTimeout)) return Status(Kind::kTimeout, "the store does not answer");
@@ -103,6 +99,7 @@ Result<ArchiveLook> look_at_archive(bool contents, const HelperLink::WakeCheck& 
         if (frame.type == FrameType::kRow) take_row(look, frame);
         if (frame.type != FrameType::kDone) continue;
         take_end(look, frame);
+        if (measure) look.bytes_stored = frame.number(Tag::kBytesStored);
         return look;
     }
 }

@@ -16,6 +16,7 @@ struct ArchiveLook {
     TimestampTz started_at = 0, finished_at = 0;
     std::vector<Gap> holes;            // lost for good
     std::vector<std::string> on_disk;  // names of files to archive again
+    std::optional<std::uint64_t> bytes_stored;  // below the prefix; of a clone, together with the contents
     std::uint64_t waiting = 0;         // missing files that wait for the archiver anyway
 };
 

@@ -40,8 +40,9 @@ Status RetentionRun::begin(const HelperLink::WakeCheck& interrupted) {
     link_ = std::make_unique<HelperLink>(HelperRole::kQuery, interrupted);
     FORGE_TRY(link_->start(patience));
     FORGE_ASSIGN(const Frame configured, link_->configure(1, settings_snapshot(), patience));
-    if (configured.text(Tag::kState) == "off") return Status(Kind::kCancelled, "the storage is off");
-    if (configured.text(Tag::kState) != "on") return status_of(configured);
+    const std::string_view state = configured.text(Tag::kState);
+    if (state == "off" || state == "clone") return Status(Kind::kCancelled, "the storage is off");
+    if (state != "on") return status_of(configured);
     Frame question(FrameType::kRetain);
     question.add_number(Tag::kTimeline, call_server([] { return GetWALInsertionTimeLine(); }));
     question.add(Tag::kSchedule, settings.schedule).add_number(Tag::kExecute, 1);

@@ -115,6 +115,7 @@ void Runner::start_helper() {
     const Frame configured = value_or_throw(link_.configure(1, settings_snapshot(), deadline_in(kStartPatience)));
     update_state([&](SharedState& state) { store_configured(state, configured); });
     const std::string_view state = configured.text(Tag::kState);
+    if (state == "clone") throw_status(status_of(configured));
     if (state == "off")
         throw_status(Status(Kind::kInvalid, "there is no storage for base backups",
                             "Set forge_backup.storage, or the variables in forge_backup.env_dir."));

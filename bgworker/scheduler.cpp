@@ -14,6 +14,7 @@
 #include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/keys.h"
+#include "extension/restored.h"
 #include "extension/settings.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
@@ -104,6 +105,7 @@ private:
     void notice_promotion();
     void notice_store();
     void notice_runner();
+    static bool is_clone();
     void judge_finished_backup(const BackupInfo& backup);
     void look_at_store();
     Status interrupted() const;
@@ -129,6 +131,7 @@ private:
     void tell_unneeded(const std::string& key);
     std::vector<std::string> keys_to_ask_for();
     void launch(BackupReason reason, std::uint64_t request);
+    void remind_of_restore();
     void wake_archiver();
     Status current_problem() const;
     void publish();
@@ -151,6 +154,8 @@ private:
     Backoff look_retry_{kFirstCheckRetry, kLongestCheckRetry};
     bool switched_on_ = false;        // since the last backup
     std::int64_t excused_until_ = 0;  // runs of the schedule up to this minute are not made up for
+
+    RestoredReminder reminder_;
 
     Deadline next_measurement_{};
     bool disk_fills_ = false;
@@ -232,6 +237,12 @@ void Scheduler::notice_runner() {
     judge_finished_backup(backup);
 }
 
+bool Scheduler::is_clone() {
+    bool is = false;
+    update_state([&](SharedState& state) { is = state.store.restored.is_clone; });
+    return is;
+}
+
 void Scheduler::judge_finished_backup(const BackupInfo& backup) {
     if (backup.finished_count > finished_before_) {
         backups_ = Backups::kSome;
@@ -240,6 +251,7 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
         look_wanted_ = true;  // at what it bridges
         backup_retry_.reset();
         retention_at_ = Deadline{};
+        if (is_clone()) next_contents_ = Deadline{};  // its size is shown
         return;
     }
     if (launched_in_recovery_ && !RecoveryInProgress()) {
@@ -315,6 +327,10 @@ void Scheduler::judge(const ArchiveLook& look) {
         info.newest.set(look.state == ArchiveLook::State::kBackup ? std::string_view(look.backup) : std::string_view());
         info.newest_finished_at = look.state == ArchiveLook::State::kBackup ? look.finished_at : 0;
         info.looked_at = GetCurrentTimestamp();
+        if (look.bytes_stored) {
+            info.bytes_stored = *look.bytes_stored;
+            info.measured_at = info.looked_at;
+        }
         info.holes = lost;
     });
 }
@@ -566,6 +582,14 @@ void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     if (request == 0) backup_retry_.fail();
 }
 
+// Once the store was looked at. On the member that archives only, or each would say it.
+void Scheduler::remind_of_restore() {
+    if (in_recovery_ || look_wanted_ || store_ != StoreState::kOn || !XLogArchivingActive()) return;
+    const auto state = copy_state();
+    reminder_.look_at_clone(state->store.restored, stored_text(*state));
+    reminder_.look_at_restored(state->store.restored, state->scheduler);
+}
+
 // The archiver sleeps for up to a minute after a failure. When the breaker would let a call through again, it need not.
 void Scheduler::wake_archiver() {
     TimestampTz next_try = 0;
@@ -651,6 +675,7 @@ milliseconds Scheduler::tick() {
     follow_keys();
     start_backup();
     wake_archiver();
+    remind_of_restore();
     measure_backlog();
     publish();
     return look_again_ ? milliseconds(0) : pause();

@@ -10,6 +10,7 @@
 #include "cli/progress_line.h"
 #include "cli/server_connection.h"
 #include "cli/server_identity.h"
+#include "cli/server_settings.h"
 #include "core/backup/control_file.h"
 #include "core/backup/engine.h"
 #include "core/base/text.h"
@@ -119,6 +120,8 @@ private:
                           "Run this command on the server's machine, as the user the server runs as.");
         const std::shared_ptr<repository::Repository> repository = session_.open(arguments_.data_directory);
         if (!repository) return Status(Kind::kInvalid, "the backup was not started");
+        FORGE_TRY(refuse_unwanted_clone(session_.loaded().settings, arguments_.data_directory,
+                                        read_cluster_name(arguments_.data_directory)));
         FORGE_ASSIGN(backup::BackupStart start, start_backup(connection));
         backup::Progress progress;
         Result<backup::BackupReport> report = Status(Kind::kInternal, "not run");

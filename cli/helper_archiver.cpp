@@ -18,7 +18,7 @@ namespace {
 class Archiver {
 public:
     Archiver(Channel& channel, Logger& logger, const Hello& hello)
-        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger) {}
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger, hello) {}
     ~Archiver();
     void run();
 
@@ -137,7 +137,8 @@ void Archiver::start(const std::string& name, const Pending& pending) {
         return answer(name, pending.epoch, "error",
                       Status(Kind::kInvalid, "file " + quoted(name) + " is not a WAL file"));
     switch (config_.state()) {
-        case Configuration::State::kOff: return answer(name, pending.epoch, "off", Status());
+        case Configuration::State::kOff:
+            return answer(name, pending.epoch, config_.is_off_as_clone() ? "clone" : "off", Status());
         case Configuration::State::kError: return answer(name, pending.epoch, "error", config_.error());
         case Configuration::State::kOn: break;
     }

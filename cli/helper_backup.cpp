@@ -24,8 +24,12 @@ constexpr std::chrono::minutes kTidyTime{10};
 class BackupRole {
 public:
     BackupRole(Channel& channel, Logger& logger, const Hello& hello)
-        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger), tidying_(logger) {
-    }
+        : channel_(channel),
+          logger_(logger),
+          hello_(hello),
+          config_(channel, logger, hello),
+          jobs_(logger),
+          tidying_(logger) {}
     void run();
 
 private:

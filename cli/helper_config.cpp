@@ -4,6 +4,8 @@
 #include "cli/helper_roles.h"
 #include "cli/server_identity.h"
 #include "cli/version.h"
+#include "core/base/text.h"
+#include "core/settings/effective.h"
 
 namespace forge::cli {
 
@@ -13,8 +15,8 @@ using protocol::Tag;
 
 namespace {
 
-std::string digest_of(const settings::Settings& settings) {
-    std::string all = settings.epoch_digest;
+std::string digest_of(const settings::Settings& settings, bool unwanted) {
+    std::string all = settings.epoch_digest + (unwanted ? "\nunwanted clone" : "");
     for (const settings::Settings::Origin& origin : settings.origins)
         all += "\n" + origin.name + "\t" + origin.value + "\t" + origin.source;
     return all;
@@ -66,11 +68,13 @@ bool Configuration::load() {
     looked_ = Steady::now();
     watch_ = std::make_unique<settings::Watch>(inputs_);  // before reading: a change meanwhile is seen the next time
     Result<settings::Settings> loaded = settings::load(inputs_);
-    std::string identity = loaded.ok() ? digest_of(*loaded) : "error\n" + loaded.status().to_string();
+    if (loaded.ok()) look_for_marker(*loaded);
+    const bool unwanted = loaded.ok() && is_clone_ && settings::effective_value(*loaded, "clone_policy") == "off";
+    std::string identity = loaded.ok() ? digest_of(*loaded, unwanted) : "error\n" + loaded.status().to_string();
     std::shared_ptr<repository::Repository> opened;
     Status failure = loaded.status();
     if (loaded.ok() && identity == identity_) return false;
-    if (loaded.ok() && loaded->kind != settings::StorageKind::kOff) {
+    if (loaded.ok() && loaded->kind != settings::StorageKind::kOff && !unwanted) {
         auto result = repository::Repository::open(*loaded, logger_);
         failure = result.status();
         if (result.ok())
@@ -88,34 +92,54 @@ bool Configuration::load() {
     return true;
 }
 
+void Configuration::look_for_marker(const settings::Settings& settings) {
+    marker_ = restore::read_marker(hello_.data_directory);
+    is_clone_ = marker_ && restore::is_clone(*marker_, hello_.cluster_name, settings.storage);
+}
+
 void Configuration::announce() {
     announced_credentials_ = credentials_state();
     Frame frame(FrameType::kConfigured);
     frame.add_number(Tag::kEpoch, epoch_);
-    frame.add(Tag::kState, state_ == State::kOn ? "on" : state_ == State::kOff ? "off" : "error");
+    frame.add(Tag::kState, state_ == State::kOn      ? "on"
+                           : is_off_as_clone()     ? "clone"
+                           : state_ == State::kOff ? "off"
+                                                   : "error");
     frame.add(Tag::kStorage, state_ == State::kError ? std::string() : settings_.storage);
     if (state_ == State::kError) {
         add_status(frame, error_);
     } else {
         for (const crypto::Key& key : settings_.keys.keys())
             frame.add(Tag::kKey, key.fingerprint() + "\t" + key.origin());
+        if (is_off_as_clone()) add_status(frame, off());
         for (const settings::Settings::Origin& origin : settings_.origins) {
             const bool live = origin.name == "s3_credentials" && !announced_credentials_.empty();
             frame.add(Tag::kSetting,
                       origin.name + "\t" + (live ? announced_credentials_ : origin.value) + "\t" + origin.source);
         }
     }
+    if (marker_) {
+        frame.add(Tag::kSource, marker_->source_cluster.empty() ? marker_->source : marker_->source_cluster);
+        frame.add_number(Tag::kRestoredAt, static_cast<std::uint64_t>(marker_->restored_at.micros()));
+        frame.add_number(Tag::kClone, is_clone_ ? 1 : 0);
+    }
     channel_.send(frame);
+}
+
+Status Configuration::off() const {
+    if (!is_off_as_clone()) return no_storage();
+    return restore::unwanted_clone(*marker_);
 }
 
 Result<settings::Settings> Configuration::settings_or_error() const {
     if (state_ == State::kError) return error_;
+    if (is_off_as_clone()) return off();
     return settings_;
 }
 
 Result<std::shared_ptr<repository::Repository>> Configuration::repository_or_error() const {
     if (state_ == State::kError) return error_;
-    if (state_ == State::kOff) return no_storage();
+    if (state_ == State::kOff) return off();
     return repository_;
 }
 

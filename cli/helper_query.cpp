@@ -31,7 +31,7 @@ constexpr std::chrono::minutes kLongest{10};
 class QueryRole {
 public:
     QueryRole(Channel& channel, Logger& logger, const Hello& hello)
-        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger), jobs_(logger) {}
+        : channel_(channel), logger_(logger), hello_(hello), config_(channel, logger, hello), jobs_(logger) {}
 
     void run() {
         while (true) {
@@ -59,6 +59,10 @@ private:
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
                 finish(answer(frame, repository, inputs));
             });
+        } else if (frame.type == FrameType::kCheck && config_.is_off_as_clone()) {
+            // Nothing is written, not even to try it.
+            send_row({"settings", "warning", config_.off().message(), config_.off().hint()});
+            finish({});
         } else if (frame.type == FrameType::kCheck) {
             jobs_.add([this, loaded = config_.settings_or_error()] {
                 for (const Finding& finding : run_checks(loaded, identity_of(hello_), context(), logger_).findings)
@@ -248,6 +252,17 @@ private:
         for (const std::string& name : found.on_disk) send_row({"on disk", name});
         done_.add(Tag::kState, state_name(found.state)).add(Tag::kMessage, found.problem);
         done_.add_number(Tag::kCounter, found.waiting);
+        if (frame.number(Tag::kMeasure) != 0) {
+            std::uint64_t bytes = 0;
+            FORGE_TRY(repository.store().list(
+                "",
+                [&bytes](const store::ObjectInfo& object) {
+                    bytes += object.size;
+                    return true;
+                },
+                context()));
+            done_.add_number(Tag::kBytesStored, bytes);
+        }
         if (found.backup) {
             const auto micros = [](Instant at) { return static_cast<std::uint64_t>(at.micros()); };
             done_.add(Tag::kName, found.backup->name).add(Tag::kWal, found.backup->start_segment);

@@ -10,6 +10,7 @@
 
 #include "cli/helper_channel.h"
 #include "core/repository/repository.h"
+#include "core/restore/marker.h"
 #include "core/settings/settings.h"
 #include "core/wal/write_guard.h"
 
@@ -35,7 +36,8 @@ std::shared_ptr<wal::WriteGuard> make_guard(const std::shared_ptr<repository::Re
 class Configuration {
 public:
     enum class State { kOff, kOn, kError };
-    Configuration(Channel& channel, Logger& logger) : channel_(channel), logger_(logger) {}
+    Configuration(Channel& channel, Logger& logger, const Hello& hello)
+        : channel_(channel), logger_(logger), hello_(hello) {}
 
     // Takes over kConfigure and answers it.
     void configure(const protocol::Frame& frame);
@@ -44,10 +46,16 @@ public:
     void refresh();
 
     State state() const { return state_; }
+    // kOff though there is a storage: this is a copy of another cluster, and the policy for those is "off".
+    bool is_off_as_clone() const {
+        return state_ == State::kOff && is_clone_ && settings_.kind != settings::StorageKind::kOff;
+    }
     const Status& error() const { return error_; }                                             // of kError
     const std::shared_ptr<repository::Repository>& repository() const { return repository_; }  // null unless kOn
     const settings::Inputs& inputs() const { return inputs_; }
     const settings::Settings& settings() const { return settings_; }
+    Status off() const;  // why nothing is stored, in the state kOff
+    // Also of no storage, which checks and reports are there to say.
     Result<settings::Settings> settings_or_error() const;
     Result<std::shared_ptr<repository::Repository>> repository_or_error() const;
     std::uint64_t epoch() const { return epoch_; }
@@ -56,17 +64,21 @@ public:
 
 private:
     bool load();
+    void look_for_marker(const settings::Settings& settings);
     void announce();
     std::string credentials_state() const;
 
     Channel& channel_;
     Logger& logger_;
+    const Hello& hello_;
     settings::Inputs inputs_;
     std::unique_ptr<settings::Watch> watch_;
     Steady::time_point looked_{};
     State state_ = State::kOff;
     Status error_;
     settings::Settings settings_;
+    std::optional<restore::Marker> marker_;  // of a restored data directory
+    bool is_clone_ = false;
     std::string identity_;  // of everything that was loaded
     std::shared_ptr<repository::Repository> repository_;
     std::string announced_credentials_;  // what the server was told last

@@ -12,6 +12,7 @@
 #include "cli/plan_rows.h"
 #include "cli/source_prefix.h"
 #include "core/base/text.h"
+#include "core/repository/owner.h"
 #include "core/restore/marker.h"
 #include "core/restore/recovery_settings.h"
 
@@ -53,6 +54,7 @@ public:
         const auto repository = arguments_.is_clone ? open_source(session_) : session_.open();
         if (!repository) return kExitFailure;
         storage_ = repository->settings().storage;
+        if (const Status known = learn_source(*repository); !known.ok()) return session_.fail(known);
         // A newer backup may have been made since the restore that is taken up began.
         if (const auto unfinished = restore::unfinished_backup(directory_); unfinished && target->backup.empty())
             target->backup = *unfinished;
@@ -94,6 +96,14 @@ private:
     int usage(const Status& status) {
         session_.log().error(status);
         return kExitUsage;
+    }
+
+    // By the record of the prefix's owner, else by the prefix.
+    Status learn_source(repository::Repository& repository) {
+        FORGE_ASSIGN(const auto owner, repository::owner_for_reading(repository.store(), session_.context()));
+        source_cluster_ = owner ? owner->cluster.cluster_name : std::string();
+        if (source_cluster_.empty()) source_cluster_ = cluster_of_prefix(storage_);
+        return {};
     }
 
     // Before anything is asked of the store, since this is the most frequent mistake.
@@ -247,7 +257,7 @@ private:
     restore::Marker marker_of(const restore::Plan& plan, const backup::ControlFile& control) const {
         restore::Marker marker;
         marker.source = storage_;
-        marker.source_cluster = cluster_of_prefix(storage_);
+        marker.source_cluster = source_cluster_;
         marker.system_identifier = control.system_identifier;
         marker.backup = plan.backup.name;
         marker.target = describe_target(plan.target);
@@ -279,6 +289,7 @@ private:
     Session session_;
     std::string directory_;
     std::string storage_;
+    std::string source_cluster_;  // empty: not known
     std::vector<std::string> tablespaces_;  // their new places
     // In place: what is there; nothing where a restore is taken up whose files have begun to come.
     std::optional<restore::Occupied> occupied_;

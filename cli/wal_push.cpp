@@ -36,10 +36,12 @@ int run_wal_push(CommandLine& line) {
                    "file of the same name\n"
                    "with other content is an error and is never replaced. Where the file lies in a data directory, "
                    "nothing is stored in a prefix that\n"
-                   "belongs to another cluster.\n\n"
+                   "belongs to another cluster; and of a copy of another cluster nothing is stored, and 0 returned, "
+                   "where its configuration\n"
+                   "files set forge_backup.clone_policy to \"off\".\n\n"
                    "Example (postgresql.conf):\n"
                    "  archive_command = 'forge-backup --env-dir /etc/forge_backup wal-push %p'\n\n"
-                   "Exit codes: 0 archived, 1 not archived, 2 wrong usage.\n");
+                   "Exit codes: 0 archived (or dropped, as above), 1 not archived, 2 wrong usage.\n");
     if (const auto code = line.parse()) return *code;
     const std::string name = base_name(path);
     if (!layout::classify_wal_name(name)) return line.bad_usage("file " + quoted(name) + " is not a WAL file");
@@ -50,7 +52,13 @@ int run_wal_push(CommandLine& line) {
     store::CallContext context = session.context();
     context.deadline = Deadline::after(kLongest);
     const std::string data_directory = parent_path(parent_path(absolute_path(path)));
-    wal::WriteGuard guard(repository, guard_options(identity_of_data_directory(data_directory), data_directory));
+    const repository::Identity identity = identity_of_data_directory(data_directory);
+    const Status refused = refuse_unwanted_clone(session.loaded().settings, data_directory, identity.cluster_name);
+    if (!refused.ok()) {
+        session.log().warning("dropped " + quoted(name) + ": " + refused.message());
+        return kExitOk;
+    }
+    wal::WriteGuard guard(repository, guard_options(identity, data_directory));
     const Status result =
         wal::push_wal_file(*repository, name, path, segment_size_of(path, data_directory), context, &guard);
     if (!result.ok()) return session.fail(result);

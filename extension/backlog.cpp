@@ -69,4 +69,11 @@ std::optional<double> seconds_to_full_disk(const SharedState& state, const Backl
     return static_cast<double>(*free) / *growth;
 }
 
+std::string megabytes(double bytes) {
+    std::array<char, 32> text{};
+    constexpr double kMegabyte = 1 << 20;
+    pg_snprintf(text.data(), text.size(), "%.1f MB", bytes / kMegabyte);
+    return text.data();
+}
+
 }  // namespace forge::server

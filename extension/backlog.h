@@ -29,4 +29,7 @@ std::optional<double> backlog_growth(const SharedState& state, const Backlog& no
 // Seconds until pg_wal's disk is full if this goes on; nothing when it does not.
 std::optional<double> seconds_to_full_disk(const SharedState& state, const Backlog& now);
 
+// "12.5 MB".
+std::string megabytes(double bytes);
+
 }  // namespace forge::server

@@ -95,6 +95,12 @@ std::string describe_end(int wait_status) {
 
 }  // namespace
 
+TimestampTz instant_of(const protocol::Frame& frame, protocol::Tag tag) {
+    constexpr std::int64_t kEpochs = static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+    const std::uint64_t micros = frame.number(tag);
+    return micros == 0 ? 0 : static_cast<std::int64_t>(micros) - kEpochs;
+}
+
 Status status_of(const Frame& frame) {
     const std::string_view kind = frame.text(Tag::kKind);
     if (kind == "ok") return {};

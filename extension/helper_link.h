@@ -71,5 +71,7 @@ private:
 
 // The Status a kFailed, kConfigured or kArchived frame carries.
 Status status_of(const protocol::Frame& frame);
+// What it says as microseconds since 1970; 0 = nothing.
+TimestampTz instant_of(const protocol::Frame& frame, protocol::Tag tag);
 
 }  // namespace forge::server

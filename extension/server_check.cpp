@@ -3,6 +3,7 @@
 #include "core/base/text.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/restored.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 #include "extension/wall_clock.h"
@@ -56,6 +57,7 @@ public:
             return std::move(findings_);
         }
         check_configuration();
+        check_restored();
         check_archiver();
         check_disk();
         check_gaps();
@@ -135,9 +137,31 @@ private:
 
     void check_configuration() {
         if (state_->store.state == StoreState::kError) problem("configuration", state_->store.problem);
-        if (state_->store.state == StoreState::kOff)
+        if (state_->store.state == StoreState::kOff && !state_->store.problem.empty())
+            warning("configuration", std::string(state_->store.problem.message.view()),
+                    std::string(state_->store.problem.hint.view()));
+        else if (state_->store.state == StoreState::kOff)
             warning("configuration", "no storage is configured: WAL is accepted and dropped",
                     "Set forge_backup.storage, or the variables in forge_backup.env_dir.");
+    }
+
+    // Whoever has said "on" knows, and is not told again.
+    void check_restored() {
+        const RestoredInfo& restored = state_->store.restored;
+        if (state_->store.state != StoreState::kOn || restore_is_accepted()) return;
+        if (restored.is_clone) {
+            const std::string stored = stored_text(*state_);
+            warning("clone",
+                    "this server is a copy of cluster " + quoted(std::string(restored.source.view())) +
+                        ", restored at " + text_of(restored.at) + ", and stores WAL and base backups of its own" +
+                        (stored.empty() ? "" : "; " + stored),
+                    "Set forge_backup.clone_policy to \"on\" if they are wanted, to \"off\" if not.");
+        } else if (restore_is_over(restored, state_->scheduler)) {
+            warning("restored",
+                    "this cluster was restored at " + text_of(restored.at) + ", and has base backups from after that",
+                    "If its manifest still has the section \"clone\", remove it; then set forge_backup.clone_policy to "
+                    "\"on\", or remove the file forge_backup.restored from the data directory.");
+        }
     }
 
     void check_archiver() {

@@ -96,14 +96,18 @@ bool store_configured(SharedState& state, const protocol::Frame& frame) {
     using protocol::Tag;
     StoreInfo& store = state.store;
     const std::string_view said = frame.text(Tag::kState);
-    const StoreState now = said == "on" ? StoreState::kOn : said == "off" ? StoreState::kOff : StoreState::kError;
+    const bool off = said == "off" || said == "clone";
+    const StoreState now = said == "on" ? StoreState::kOn : off ? StoreState::kOff : StoreState::kError;
     const std::string_view storage = frame.text(Tag::kStorage);
     const bool changed =
         store.state != now || store.storage.view() != storage.substr(0, sizeof(store.storage.data) - 1);
     store.state = now;
     store.storage.set(storage);
     store.problem.clear();
-    if (now == StoreState::kError) store.problem.set(status_of(frame));
+    if (now == StoreState::kError || said == "clone") store.problem.set(status_of(frame));
+    store.restored.source.set(frame.text(Tag::kSource));
+    store.restored.at = instant_of(frame, Tag::kRestoredAt);
+    store.restored.is_clone = frame.number(Tag::kClone) != 0;
     store.setting_count = 0;
     for (const std::string_view row : frame.all(Tag::kSetting)) {
         if (store.setting_count == kMaxSettingRows) break;

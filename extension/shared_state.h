@@ -49,11 +49,19 @@ struct SettingRow {
 };
 inline constexpr int kMaxSettingRows = 40;
 
+// Of a data directory that was restored; without it `at` is 0.
+struct RestoredInfo {
+    Text<256> source;  // name of the cluster, else its prefix
+    TimestampTz at;
+    bool is_clone;  // the source is another cluster
+};
+
 // What a helper said about the settings, whoever asked last.
 struct StoreInfo {
     StoreState state;
     Text<512> storage;
-    Problem problem;  // with kError
+    Problem problem;  // with kError; with kOff: why, where there is a storage
+    RestoredInfo restored;
     int setting_count;
     SettingRow settings[kMaxSettingRows];
 };
@@ -220,6 +228,8 @@ struct SchedulerInfo {
     TimestampTz looked_at;
     std::uint64_t holes;   // files of WAL missing since then, for good
     std::uint64_t healed;  // files that were archived again from pg_wal, so far
+    std::uint64_t bytes_stored;  // below the prefix; measured for clones only
+    TimestampTz measured_at;
 };
 
 // How the last look of retention ended, in the process that decides.
@@ -247,7 +257,7 @@ struct KeysInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 6;
+    static constexpr std::uint32_t kVersion = 7;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;

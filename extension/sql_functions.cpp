@@ -9,6 +9,7 @@
 #include "extension/events.h"
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
+#include "extension/restored.h"
 #include "extension/server_check.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
@@ -382,13 +383,6 @@ Cell seconds_text(std::optional<double> value) {
     return std::to_string(static_cast<std::int64_t>(*value)) + " seconds";
 }
 
-std::string megabytes(double bytes) {
-    std::array<char, 32> text{};
-    constexpr double kMegabyte = 1 << 20;
-    pg_snprintf(text.data(), text.size(), "%.1f MB", bytes / kMegabyte);
-    return text.data();
-}
-
 void add_backlog_row(StatusRows& rows, const SharedState& state) {
     const Backlog backlog = count_backlog();
     std::string detail;
@@ -458,6 +452,16 @@ void add_key_rows(StatusRows& rows, const SharedState& state) {
     }
 }
 
+void add_restored_rows(StatusRows& rows, const SharedState& state) {
+    const RestoredInfo& restored = state.store.restored;
+    if (restored.at == 0) return;
+    rows.add(restored.is_clone ? "clone_of" : "restored_from", std::string(restored.source.view()),
+             time_or_null(restored.at));
+    if (restored.is_clone && state.scheduler.measured_at != 0)
+        rows.add("clone_stored", megabytes(static_cast<double>(state.scheduler.bytes_stored)),
+                 time_or_null(state.scheduler.measured_at));
+}
+
 void write_status(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     StatusRows rows(sink);
@@ -469,10 +473,12 @@ void write_status(FunctionCallInfo fcinfo) {
                                      "shared_preload_libraries and restart the server"));
     if (state == nullptr) return;
     rows.add("state", std::string(state_name(state->store.state)),
-             state->store.state == StoreState::kOff ? Cell("no storage is configured: WAL is accepted and dropped")
-                                                    : Cell());
+             state->store.state != StoreState::kOff ? Cell()
+             : state->store.problem.empty()         ? Cell("no storage is configured: WAL is accepted and dropped")
+                                                    : Cell("as clone_policy says: WAL is accepted and dropped"));
     rows.add("storage", text_or_null(state->store.storage.view()));
     rows.add_problem("configuration_problem", state->store.problem);
+    add_restored_rows(rows, *state);
     add_archiver_rows(rows, *state);
     add_backlog_row(rows, *state);
     add_backup_rows(rows, *state);

@@ -92,7 +92,7 @@ enum class FrameType : std::uint8_t {
     kVerify = 12,        // name -> rows
     kMarkBackup = 13,    // name, permanent -> rows
     kDeleteBackup = 14,  // name, force -> rows
-    kContinuity = 15,    // timeline, finish_lsn, full -> rows
+    kContinuity = 15,    // timeline, finish_lsn, full, measure -> rows, bytes_stored
     kRetain = 16,        // timeline, schedule, execute -> rows
     kAdoptPrefix = 17,   // -> rows
     kSearchKeys = 18,    // key -> kKeys
@@ -101,7 +101,8 @@ enum class FrameType : std::uint8_t {
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =
-        65,  // epoch, state (off | on | error), storage, message, hint, kind, setting rows "name\tvalue\tsource"
+        65,  // epoch, state (off | clone | on | error), storage, message, hint, kind, setting rows
+             // "name\tvalue\tsource"; of a restored data directory: source, restored_at, clone
     kArchived = 66,  // name, epoch, kind (ok or error), message, hint
     kProgress = 67,  // bytes_total, bytes_done, bytes_stored, files_total, files_done, tablespaces_done
     kBackupCopied = 68,
@@ -181,6 +182,10 @@ enum class Tag : std::uint16_t {
     kConditionalPut,
     kClusterName,
     kKey,
+    kSource,
+    kRestoredAt,
+    kClone,
+    kMeasure,
 };
 
 struct Frame {

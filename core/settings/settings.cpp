@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/settings/draft.h"
+#include "core/settings/effective.h"
 #include "core/settings/storage_url.h"
 
 namespace forge::settings {
@@ -173,6 +174,17 @@ Status load_backup_from(Draft& draft) {
     return {};
 }
 
+// Only "off" changes what is stored; the server says the rest.
+Status load_clone_policy(Draft& draft) {
+    const auto found = draft.sources.setting("clone_policy");
+    const std::string policy = found ? found->value : "warn";
+    if (policy != "warn" && policy != "off" && policy != "on")
+        return found->invalid("unrecognized policy " + forge::quoted(policy),
+                              "Available policies are \"warn\", \"off\" and \"on\".");
+    draft.note("clone_policy", policy, found);
+    return {};
+}
+
 Status load_user_data(Draft& draft) {
     const auto found = draft.sources.find("user_data", {"WALG_SENTINEL_USER_DATA"});
     if (found) {
@@ -247,6 +259,12 @@ std::string derive_s3_prefix(const std::map<std::string, std::string>& variables
     return "s3://" + bucket + "/spilo/" + site + scope + value("WAL_BUCKET_SCOPE_SUFFIX") + "/wal/" + version;
 }
 
+std::string_view effective_value(const Settings& settings, std::string_view name) {
+    for (const Settings::Origin& origin : settings.origins)
+        if (origin.name == name) return origin.value;
+    return {};
+}
+
 Result<Settings> load(const Inputs& inputs) {
     FORGE_ASSIGN(const Sources sources, Sources::read(inputs));
     Settings settings;
@@ -263,6 +281,7 @@ Result<Settings> load(const Inputs& inputs) {
         FORGE_TRY(load_delta(draft));
         FORGE_TRY(load_foreign_prefix(draft));
         FORGE_TRY(load_backup_from(draft));
+        FORGE_TRY(load_clone_policy(draft));
     }
     if (settings.network_rate_limit > 0) {
         settings.s3.network_limit = std::make_shared<RateLimiter>(settings.network_rate_limit);

@@ -28,7 +28,7 @@ cli_ok('clone', '--env-dir', $env, "--recovery-target-time=$moment[1]", '--scope
 is(rows_of($clone), '1 2', 'has the rows of that moment');
 my $marker = read_text($clone->data_dir . '/forge_backup.restored');
 like($marker, qr/^source = \Q$prefix\E$/m, 'the marker names the source');
-like($marker, qr/^source_cluster = site-shop$/m, 'its cluster');
+like($marker, qr/^source_cluster = shop$/m, "its cluster, by its owner's record");
 like($marker, qr/^system_identifier = \d{10,}$/m, 'its system identifier');
 like($marker, qr/^target = .*\d\d:\d\d.*$/m, 'the target');
 like($marker, qr/^reached = \d{4}-\d\d-\d\d .*$/m, 'what was reached');
