@@ -121,27 +121,34 @@ void succeed_job(std::string_view name, std::uint64_t corrupt_pages) {
     ConditionVariableBroadcast(&state->changed);
 }
 
-void fail_job(const Status& status) {
+bool fail_job(const Status& status) {
     SharedState* const state = shared_state();
-    if (state == nullptr) return;
+    if (state == nullptr) return true;
     Text<128> failed{};
+    bool skipped = status.is(Kind::kAlreadyExists) && RecoveryInProgress();
     {
         const StateLock lock(state, LW_EXCLUSIVE);
         BackupInfo& backup = state->backup;
-        if (backup.phase == BackupPhase::kIdle) return;
+        if (backup.phase == BackupPhase::kIdle) return true;
         failed = backup.name;
         if (Request* const request = find_request(*state, backup.request)) {
             request->state = RequestState::kFailed;
             request->problem.set(status);
         }
-        backup.last_problem.set(status);
-        backup.last_failed_at = GetCurrentTimestamp();
-        backup.last_failed_reason = backup.reason;
-        ++backup.failed_count;
+        skipped = skipped && backup.request == 0;
+        if (skipped) {
+            backup.last_problem.clear();
+        } else {
+            backup.last_problem.set(status);
+            backup.last_failed_at = GetCurrentTimestamp();
+            backup.last_failed_reason = backup.reason;
+            ++backup.failed_count;
+        }
         end_backup(backup);
     }
     ConditionVariableBroadcast(&state->changed);
-    add_event("backup", failed.view(), "failed", status.message());
+    add_event("backup", failed.view(), skipped ? "skipped" : "failed", status.message());
+    return !skipped;
 }
 
 void forget_launch() {

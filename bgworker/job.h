@@ -24,8 +24,9 @@ bool launch_job(BackupReason reason, std::uint64_t request);
 // In the runner: takes over what was launched; nothing if somebody else did.
 std::optional<Job> claim_job();
 void succeed_job(std::string_view name, std::uint64_t corrupt_pages);
-// Nothing happens when no backup runs.
-void fail_job(const Status& status);
+// Nothing happens when no backup runs. False for what is no failure: a standby that nobody asked, and that has nothing
+// newer than the newest backup, skips this one.
+bool fail_job(const Status& status);
 // In a new scheduler: a launch whose runner never came waits again.
 void forget_launch();
 

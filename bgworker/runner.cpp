@@ -369,10 +369,12 @@ void recover_from(const Failure& failure) {
     (void)run_caught([&] {
         g_runner->clean_up(kCleanupGrace);
         const Status status = status_of_failure(failure);
-        fail_job(status);
+        const bool failed = fail_job(status);
         call_server([&] {
-            ereport(WARNING, (errmsg("forge_backup: base backup failed: %s", status.message().c_str()),
-                              status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
+            ereport(failed ? WARNING : LOG,
+                    (errmsg(failed ? "forge_backup: base backup failed: %s" : "forge_backup: base backup skipped: %s",
+                            status.message().c_str()),
+                     status.hint().empty() ? 0 : errhint("%s", status.hint().c_str())));
         });
     });
 }

@@ -47,8 +47,6 @@ constexpr seconds kLongestCheckRetry{30};
 constexpr std::chrono::hours kContentsPause{1};
 // A run of the schedule counts as missed only after this: whoever makes the backup needs a moment to begin.
 constexpr std::int64_t kMissedAfterMinutes = 2;
-// Where standbys make the scheduled backups, the primary steps in this late.
-constexpr std::int64_t kStandInAfterMinutes = 30;
 // Less time than this until the disk is full is worth a warning.
 constexpr double kDiskFullSoon = 3600;
 
@@ -259,9 +257,11 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
         return;
     }
     if (wanted_ == BackupReason::kNone) return;
-    // Somebody who cancels a backup does not want the same one a minute later.
+    // Somebody who cancels a backup does not want the same one a minute later, nor would a standby that skipped one have
+    // anything newer then.
+    const bool skipped = backup.last_problem.empty();
     const bool cancelled = backup.last_problem.kind.view() == kind_name(Kind::kCancelled);
-    if (cancelled && is_scheduled(wanted_)) {
+    if ((skipped || cancelled) && is_scheduled(wanted_)) {
         wanted_ = BackupReason::kNone;
         excused_until_ = minute_now();
     }
@@ -342,7 +342,7 @@ bool Scheduler::makes_scheduled() const {
 bool Scheduler::missed(const ArchiveLook& look) const {
     if (look.state != ArchiveLook::State::kBackup || look.started_at == 0) return false;
     const std::int64_t jitter = std::chrono::ceil<std::chrono::minutes>(Schedule::jitter()).count();
-    const std::int64_t grace = kMissedAfterMinutes + jitter + (makes_scheduled() ? 0 : kStandInAfterMinutes);
+    const std::int64_t grace = kMissedAfterMinutes + jitter + (makes_scheduled() ? 0 : settings.stand_in_after);
     const auto minute = static_cast<std::int64_t>(timestamptz_to_time_t(look.started_at)) / SECS_PER_MINUTE;
     return schedule_.missed_since(std::max(minute, excused_until_), minute_now(), grace);
 }

@@ -68,6 +68,9 @@ void define_schedule_settings() {
                   {0, 24 * 3600 * 1000}, GUC_UNIT_MS);
     define_text("forge_backup.backup_from", "Which members make scheduled base backups: primary, standby or any.",
                 "Empty means: standby if WALG_BACKUP_FROM_REPLICA is set, else primary.", &settings.backup_from, "");
+    define_number("forge_backup.stand_in_after",
+                  "How late a base backup of the schedule must be for the primary to make it instead of a standby.",
+                  "In effect where standbys make them.", &settings.stand_in_after, 30, {0, 24 * 60}, GUC_UNIT_MIN);
     define_number("forge_backup.retain", "Number of base backups, and of days, to keep.",
                   "0 keeps all; -1 means: BACKUP_NUM_TO_RETAIN, else 5.", &settings.retain, kNotSet, {kNotSet, 10000});
     define_number("forge_backup.delta_max_steps", "Number of delta backups that may follow a full one.",

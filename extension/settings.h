@@ -22,6 +22,7 @@ struct SettingValues {
     char* schedule_timezone;
     int schedule_jitter;  // milliseconds
     char* backup_from;
+    int stand_in_after;  // minutes
     int retain;
     int delta_max_steps;
     char* delta_origin;

@@ -170,9 +170,15 @@ Status Engine::take_name(std::string name) {
     name_ = std::move(name);
     context_->backup_name = name_;
     const auto sentinel = repository_->store().head(layout::sentinel_key(name_), call());
+    if (sentinel.ok() && start_.from_standby)
+        return Status(Kind::kAlreadyExists,
+                      "the standby has replayed no checkpoint in a later WAL segment than that of backup " +
+                          quoted(name_) + ", which is there already",
+                      "Call pg_switch_wal() and CHECKPOINT on the primary, and make the backup when the standby has "
+                      "replayed both.");
     if (sentinel.ok())
         return Status(Kind::kAlreadyExists, "backup " + quoted(name_) + " already exists",
-                      "Start the backup again after the next checkpoint; a standby gets a new start point only then.");
+                      "Start the backup again after the next checkpoint.");
     if (!sentinel.status().is(Kind::kNotFound)) return sentinel.status();
     FORGE_TRY(remove_objects(call()));
     ended_ = false;
