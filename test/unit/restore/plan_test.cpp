@@ -318,6 +318,7 @@ TEST_F(PlanTest, ChoosesTheNewestBackupBeforeTheTarget) {
     EXPECT_EQ(good_plan(from_backup(kFull)).backup.name, kFull);
 }
 
+// P5: a timeline begins inside a segment, which then is in the storage under both names.
 TEST_F(PlanTest, P5_BackupsOfAnAbandonedTimelineAreNotChosen) {
     // Taken on timeline 1 after timeline 2 had left it, at 0/9000E98.
     const std::string abandoned = "base_000000010000000000000009";
