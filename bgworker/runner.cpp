@@ -80,7 +80,7 @@ private:
     void wait_for_wal();
     bool is_in_store(const std::string& segment, Deadline deadline);
     void pause_for_wal(Deadline deadline);
-    void require_in_store(const std::string& segment, Deadline deadline);
+    void require_in_store(const std::vector<std::string>& names, Deadline deadline);
     void finish();
     void show_progress(const Frame& frame);
     // The next frame that is neither progress nor a change of settings; answer() throws a kFailed.
@@ -207,12 +207,6 @@ void Runner::require_writable_wal() {
 void Runner::stop_backup() {
     require_writable_wal();
     stop_lsn_ = call_server([this] { return stop_backup_mode(session_); });
-    // Whoever plans a restore takes a backup for one of its first timeline, and this one ends on another.
-    if (session_->stop_timeline != session_->timeline)
-        throw_status(Status(Kind::kUnavailable,
-                            "the server followed its primary to timeline " + std::to_string(session_->stop_timeline) +
-                                " while the base backup was made",
-                            "A scheduled base backup is made again by itself."));
 }
 
 // Whether the store has the segment now; a store that does not answer counts as "not yet".
@@ -227,11 +221,13 @@ bool Runner::is_in_store(const std::string& segment, Deadline deadline) {
     return false;
 }
 
-void Runner::require_in_store(const std::string& segment, Deadline deadline) {
-    while (!is_in_store(segment, deadline)) {
+// One of the names, any of them.
+void Runner::require_in_store(const std::vector<std::string>& names, Deadline deadline) {
+    while (std::none_of(names.begin(), names.end(),
+                        [&](const std::string& name) { return is_in_store(name, deadline); })) {
         if (SteadyClock::now() >= deadline)
             throw_status(
-                Status(Kind::kTimeout, "WAL segment " + quoted(segment) + " of the base backup did not reach the store",
+                Status(Kind::kTimeout, "WAL segment " + quoted(names.front()) + " of the base backup did not reach the store",
                        from_standby_ ? "The primary must archive it; run pg_switch_wal() there if it writes little."
                                      : "Look at forge_backup.archive_status, and at archive_library of this server."));
         pause_for_wal(deadline);
@@ -262,8 +258,7 @@ void Runner::wait_for_wal() {
     XLogSegNo last = 0;
     XLByteToSeg(session_->start_lsn, first, wal_segment_size);
     XLByteToPrevSeg(stop_lsn_, last, wal_segment_size);
-    const std::string first_name = wal_file_name(session_->timeline, first);
-    const std::string last_name = wal_file_name(session_->timeline, last);
+    const std::string last_name = wal_file_name(session_->stop_timeline, last);
     const bool archives_here = !from_standby_ || XLogArchivingAlways();
     while (archives_here && SteadyClock::now() < deadline) {
         require_room_for_wal();
@@ -271,14 +266,18 @@ void Runner::wait_for_wal() {
         if (!call_server([name] { return XLogArchiveIsBusy(name); })) break;
         pause_for_wal(deadline);
     }
-    require_in_store(last_name, deadline);
-    if (first != last) require_in_store(first_name, deadline);
+    require_in_store({last_name}, deadline);
+    // The one in which a timeline begins is archived under that timeline's name.
+    std::vector<std::string> first_names;
+    for (TimeLineID timeline = session_->timeline; timeline <= session_->stop_timeline; ++timeline)
+        first_names.push_back(wal_file_name(timeline, first));
+    if (first != last) require_in_store(first_names, deadline);
 }
 
 void Runner::finish() {
     enter(BackupPhase::kFinishing, PROGRESS_BASEBACKUP_PHASE_TRANSFER_WAL);
     Frame stop(FrameType::kBackupStop);
-    stop.add_number(Tag::kFinishLsn, stop_lsn_);
+    stop.add_number(Tag::kFinishLsn, stop_lsn_).add_number(Tag::kTimeline, session_->stop_timeline);
     stop.add(Tag::kLabel, std::string_view(session_->label->data, static_cast<std::size_t>(session_->label->len)));
     stop.add(Tag::kTablespaceMap,
              std::string_view(session_->tablespace_map->data, static_cast<std::size_t>(session_->tablespace_map->len)));

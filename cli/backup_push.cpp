@@ -191,15 +191,23 @@ private:
                                             const std::shared_ptr<repository::Repository>& repository,
                                             backup::BackupStart start, backup::Progress& progress) {
         const bool from_standby = start.from_standby;
-        const Timeline timeline = start.timeline;
+        const std::string data_directory = start.data_directory;
+        const Timeline begun_on = start.timeline;
         FORGE_TRY(check_owner(connection, repository, start));
         FORGE_ASSIGN(const auto engine,
                      backup::begin_backup(repository, std::move(start), progress, session_.cancel(), session_.log()));
         FORGE_TRY(engine->copy_files());
-        FORGE_ASSIGN(const backup::BackupStop stop, stop_backup(connection, from_standby));
+        FORGE_ASSIGN(backup::BackupStop stop, stop_backup(connection, from_standby));
+        stop.timeline = begun_on;
+        if (from_standby) {
+            // It may have followed its primary to another one.
+            FORGE_ASSIGN(const backup::ControlFile control, backup::read_control_file(data_directory));
+            stop.timeline = control.min_recovery_timeline;
+        }
         if (archives_)
-            FORGE_TRY(wait_for_wal(
-                *repository, layout::segment_name({timeline, (stop.finish_lsn - 1) / segment_size_}, segment_size_)));
+            FORGE_TRY(wait_for_wal(*repository,
+                                   layout::segment_name({stop.timeline, (stop.finish_lsn - 1) / segment_size_},
+                                                        segment_size_)));
         return engine->finish(stop);
     }
 
@@ -222,7 +230,7 @@ private:
             connection.query("SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)"));
         if (rows.size() != 1 || rows[0].size() != 3 || !rows[0][0] || !rows[0][1])
             return Status(Kind::kInternal, "the server returned no end of the backup");
-        return backup::BackupStop{parse_lsn(*rows[0][0]).value_or(0), *rows[0][1], rows[0][2].value_or("")};
+        return backup::BackupStop{parse_lsn(*rows[0][0]).value_or(0), 0, *rows[0][1], rows[0][2].value_or("")};
     }
 
     // A backup without its WAL is none: it is listed only when the last segment it needs is in the archive.

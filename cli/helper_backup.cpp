@@ -269,7 +269,8 @@ void BackupRole::stop(const Frame& frame) {
                                        : std::optional<Lsn>(frame.number(Tag::kFinishLsn));
     if (!lsn || *lsn == 0)
         return channel_.send(failed_frame(Status(Kind::kInternal, "the server sent no end of the backup")));
-    backup::BackupStop stop{*lsn, std::string(frame.text(Tag::kLabel)), std::string(frame.text(Tag::kTablespaceMap))};
+    backup::BackupStop stop{*lsn, static_cast<Timeline>(frame.number(Tag::kTimeline)),
+                            std::string(frame.text(Tag::kLabel)), std::string(frame.text(Tag::kTablespaceMap))};
     jobs_.add([this, stop = std::move(stop)] {
         if (!engine_) return channel_.send(failed_frame(Status(Kind::kInternal, "there is no backup to finish")));
         working_ = true;

@@ -97,7 +97,7 @@ Result<std::uint64_t> first_needed(const Order& order, const std::vector<reposit
         if (!order.backup.empty() && backup.name != order.backup) continue;
         found = true;
         if (order.backup.empty() && backup.sentinel.is_permanent) continue;
-        if (!wal::leads_to(histories, options.timeline, backup, options.segment_size)) continue;
+        if (!wal::leads_to(histories.of, options.timeline, backup, options.segment_size)) continue;
         const auto begin = layout::parse_segment(backup.start_segment, options.segment_size);
         if (begin) first = std::min(first.value_or(begin->number), begin->number);
     }

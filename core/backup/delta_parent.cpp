@@ -4,8 +4,8 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
-#include "core/layout/history.h"
 #include "core/repository/chain.h"
+#include "core/repository/server_history.h"
 #include "core/repository/user_data.h"
 
 namespace forge::backup {
@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kLargestManifest = 1ULL << 30;
 constexpr std::size_t kLargestSentinel = 1ULL << 30;
-constexpr std::size_t kLargestHistory = 1 << 20;
 // The clock of files ticks some hundred times a second: one that was written twice in a tick looks the same, and the
 // parent may have read it in between. Only what had been left alone for a while when the parent began is sure to be
 // what the parent has. The margin covers clocks of two hosts that differ a little as well.
@@ -88,15 +87,13 @@ private:
     // The parent must lie on the way to our timeline: what was written after another branch left is in none of our
     // pages, and looks as if it were.
     Status check_lineage(const repository::BackupEntry& parent) {
-        const Timeline timeline = parent.timeline();
+        const Timeline timeline = parent.finish_timeline();
         if (timeline == start_.timeline) return {};
         const std::string subject = "backup " + quoted(parent.name) + " on timeline " + std::to_string(timeline);
         if (timeline > start_.timeline)
             return cannot_serve(subject + " is not on the way to timeline " + std::to_string(start_.timeline));
-        auto text = read_history();
-        if (!text.ok() && concerns_store(text.status())) return text.status();
-        auto history =
-            text.ok() ? layout::parse_history(*text) : Result<std::vector<layout::HistoryEntry>>(text.status());
+        const auto history = repository::read_history(repository_, start_.data_directory, start_.timeline, context_);
+        if (!history.ok() && concerns_store(history.status())) return history.status();
         if (!history.ok())
             return cannot_serve("the history of timeline " + std::to_string(start_.timeline) +
                                 " is not known: " + history.status().message());
@@ -105,13 +102,6 @@ private:
         if (found == history->end() || found->switch_point < *parent.sentinel.finish_lsn)
             return cannot_serve(subject + " is not on the way to timeline " + std::to_string(start_.timeline));
         return {};
-    }
-
-    Result<std::string> read_history() {
-        const std::string name = layout::history_name(start_.timeline);
-        auto local = read_file(join_path(start_.data_directory, "pg_wal/" + name), kLargestHistory);
-        if (local.ok()) return local;
-        return repository_.read_wal_text(name, context_);
     }
 
     Status read(DeltaParent::Content& content) {

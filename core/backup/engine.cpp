@@ -22,6 +22,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/repository/mark.h"
+#include "core/repository/server_history.h"
 
 namespace forge::backup {
 namespace {
@@ -120,13 +121,14 @@ private:
     Status check_pages() const;
     Status copy_control_file();
     Status write_part(const std::string& file_name, const std::vector<SmallFile>& files);
+    Status find_wal(const BackupStop& stop);
     Status write_label(const BackupStop& stop);
-    Status write_manifest_object(const BackupStop& stop, std::string_view sentinel);
+    Status write_manifest_object(std::string_view sentinel);
     Status write_metadata(const layout::Sentinel& sentinel);
     Status write_sentinel(const std::string& json);
     layout::Sentinel make_sentinel(const BackupStop& stop) const;
     layout::FilesMetadata make_files_metadata() const;
-    FileManifest make_file_manifest(const BackupStop& stop) const;
+    FileManifest make_file_manifest() const;
     void describe_delta(Manifest& manifest) const;
     Status check_parts_are_there() const;
     Status secure_chain();
@@ -154,6 +156,7 @@ private:
     std::vector<PackedMember> members_;      // part = index in parts_
     std::vector<ManifestPart> parts_;        // part_001…, then pg_control, then the label
     std::vector<ManifestFile> extra_files_;  // pg_control, label and map, which are in no part of members_
+    std::vector<WalRange> wal_;              // from start to finish
     bool copied_ = false;
     bool sentinel_attempted_ = false;
     bool ended_ = true;  // nothing to clean up
@@ -309,11 +312,6 @@ Status Engine::copy_control_file() {
     FORGE_ASSIGN(const ControlFile control, read_control_file(start_.data_directory));
     if (control.system_identifier != system_identifier_)
         return Status(Kind::kInvalid, "the data directory was replaced by another cluster during the backup");
-    if (start_.from_standby && control.timeline != start_.timeline)
-        return Status(Kind::kInvalid,
-                      "timeline changed from " + std::to_string(start_.timeline) + " to " +
-                          std::to_string(control.timeline) + " during the backup",
-                      "Start the backup again.");
     const std::string_view content = as_text(control.raw);
     const std::int64_t now = SystemClock().now().seconds();
     FORGE_TRY(write_part(layout::pg_control_part_name(method_), {{std::string(kControlMember), content, now}}));
@@ -343,17 +341,37 @@ Status Engine::write_part(const std::string& file_name, const std::vector<SmallF
     return {};
 }
 
+// A standby goes on with the backup when its primary changes; the way from one timeline to the other is in the history
+// of the last one.
+Status Engine::find_wal(const BackupStop& stop) {
+    const Timeline last = stop.timeline == 0 ? start_.timeline : stop.timeline;
+    Lsn begin = start_.start_lsn;
+    if (last != start_.timeline) {
+        FORGE_ASSIGN(const auto history, repository::read_history(*repository_, start_.data_directory, last, call()));
+        for (const layout::HistoryEntry& entry : history) {
+            if (entry.timeline < start_.timeline || entry.switch_point <= begin) continue;
+            wal_.push_back({entry.timeline, begin, entry.switch_point});
+            begin = entry.switch_point;
+        }
+        if (wal_.empty() || wal_.front().timeline != start_.timeline || begin > stop.finish_lsn)
+            return Status(Kind::kInvalid,
+                          "the backup began on timeline " + std::to_string(start_.timeline) +
+                              ", which does not lead to timeline " + std::to_string(last) + " where it ended",
+                          "Make the backup again.");
+    }
+    wal_.push_back({last, begin, stop.finish_lsn});
+    return {};
+}
+
 Status Engine::write_label(const BackupStop& stop) {
     const std::int64_t now = SystemClock().now().seconds();
     return write_part(layout::label_part_name(method_), {{std::string(kMapMember), stop.tablespace_map, now},
                                                          {std::string(kLabelMember), stop.backup_label, now}});
 }
 
-FileManifest Engine::make_file_manifest(const BackupStop& stop) const {
+FileManifest Engine::make_file_manifest() const {
     FileManifest manifest;
-    manifest.timeline = start_.timeline;
-    manifest.start_lsn = start_.start_lsn;
-    manifest.finish_lsn = stop.finish_lsn;
+    manifest.wal = wal_;
     manifest.system_identifier = system_identifier_;
     manifest.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
     for (const PackedMember& member : members_) {
@@ -381,12 +399,12 @@ void Engine::describe_delta(Manifest& manifest) const {
 }
 
 // `sentinel`: the text of the sentinel object that will follow; the two are bound together.
-Status Engine::write_manifest_object(const BackupStop& stop, std::string_view sentinel) {
+Status Engine::write_manifest_object(std::string_view sentinel) {
     Manifest manifest;
     manifest.backup = name_;
     manifest.sentinel_sha256 = sha256(as_bytes(sentinel));
     manifest.parts = parts_;
-    manifest.files = make_file_manifest(stop);
+    manifest.files = make_file_manifest();
     if (parent_) describe_delta(manifest);
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
     FORGE_TRY(write_manifest(manifest, *sink));
@@ -417,6 +435,7 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     sentinel.data_dir = start_.data_directory;
     sentinel.is_permanent = start_.permanent;
     sentinel.manifest = manifest_file_name(method_);
+    if (wal_.size() > 1) sentinel.finish_timeline = wal_.back().timeline;
     return sentinel;
 }
 
@@ -516,12 +535,13 @@ Status Engine::secure_chain() {
 
 Result<BackupReport> Engine::finish(const BackupStop& stop) {
     if (!copied_ || ended_) return Status(Kind::kInternal, "the files of the backup were not copied");
+    FORGE_TRY(find_wal(stop));
     FORGE_CRASH_POINT("backup-before-label");
     FORGE_TRY(write_label(stop));
     const layout::Sentinel sentinel = make_sentinel(stop);
     const std::string json = layout::sentinel_json(sentinel);
     FORGE_CRASH_POINT("backup-before-manifest");
-    FORGE_TRY(write_manifest_object(stop, json));
+    FORGE_TRY(write_manifest_object(json));
     FORGE_TRY(write_metadata(sentinel));
     FORGE_TRY(check_parts_are_there());
     if (parent_) FORGE_TRY(secure_chain());

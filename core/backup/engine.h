@@ -34,6 +34,9 @@ struct BackupStart {
 };
 struct BackupStop {
     Lsn finish_lsn = 0;
+    // Of the finish. On a standby it may be a later one than at the start; the history of it is in the data directory
+    // or in the store then. 0 = that of the start.
+    Timeline timeline = 0;
     std::string backup_label;  // byte for byte what the server gave
     std::string tablespace_map;
 };

@@ -51,6 +51,11 @@ std::string file_line(const ManifestFile& file) {
            " }";
 }
 
+std::string range_line(const WalRange& range) {
+    return "{ \"Timeline\": " + std::to_string(range.timeline) + ", \"Start-LSN\": \"" + format_lsn(range.start) +
+           "\", \"End-LSN\": \"" + format_lsn(range.end) + "\" }";
+}
+
 Status write_body(const FileManifest& manifest, Sink& sink) {
     FORGE_TRY(put(sink, "{ \"PostgreSQL-Backup-Manifest-Version\": " + std::to_string(manifest.version) + ",\n"));
     if (manifest.version >= 2)
@@ -61,11 +66,13 @@ Status write_body(const FileManifest& manifest, Sink& sink) {
         FORGE_TRY(put(sink, (first ? "\n" : ",\n") + file_line(file)));
         first = false;
     }
-    FORGE_TRY(put(sink, "\n],\n\"WAL-Ranges\": [\n"));
-    FORGE_TRY(put(sink, "{ \"Timeline\": " + std::to_string(manifest.timeline) + ", \"Start-LSN\": \"" +
-                            format_lsn(manifest.start_lsn) + "\", \"End-LSN\": \"" + format_lsn(manifest.finish_lsn) +
-                            "\" }\n],\n"));
-    return {};
+    FORGE_TRY(put(sink, "\n],\n\"WAL-Ranges\": ["));
+    first = true;
+    for (const WalRange& range : manifest.wal) {
+        FORGE_TRY(put(sink, (first ? "\n" : ",\n") + range_line(range)));
+        first = false;
+    }
+    return put(sink, "\n],\n");
 }
 
 Status write_names(std::string_view member, const std::vector<std::string>& names, Sink& sink) {
@@ -146,10 +153,14 @@ Result<FileManifest> parse_file_manifest(const std::string& text) {
         }
         manifest.files.push_back(std::move(file));
     }
-    const json& range = document.at("WAL-Ranges").at(0);
-    FORGE_ASSIGN(manifest.timeline, number_member<Timeline>(range, "Timeline"));
-    FORGE_ASSIGN(manifest.start_lsn, lsn_member(range, "Start-LSN"));
-    FORGE_ASSIGN(manifest.finish_lsn, lsn_member(range, "End-LSN"));
+    for (const json& member : document.at("WAL-Ranges")) {
+        WalRange range;
+        FORGE_ASSIGN(range.timeline, number_member<Timeline>(member, "Timeline"));
+        FORGE_ASSIGN(range.start, lsn_member(member, "Start-LSN"));
+        FORGE_ASSIGN(range.end, lsn_member(member, "End-LSN"));
+        manifest.wal.push_back(range);
+    }
+    if (manifest.wal.empty()) return Status(Kind::kCorrupt, "the list of files names no WAL");
     return manifest;
 }
 

@@ -27,11 +27,15 @@ struct ManifestPart {
     std::uint64_t plain_size = 0;  // of the tar stream
     Digest sha256{};               // of the tar stream
 };
+// WAL that the backup needs, of one timeline.
+struct WalRange {
+    Timeline timeline = 0;
+    Lsn start = 0, end = 0;
+};
 // The content of backup_manifest.
 struct FileManifest {
     std::vector<ManifestFile> files;
-    Timeline timeline = 0;
-    Lsn start_lsn = 0, finish_lsn = 0;
+    std::vector<WalRange> wal;  // oldest first; at least one
     std::uint64_t system_identifier = 0;
     int version = 1;  // 2 from PostgreSQL 17 on: with the system identifier
 };

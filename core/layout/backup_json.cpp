@@ -129,6 +129,7 @@ constexpr std::array kSentinelFields{
     Field{"datadir", [](const JsonValue& v, Sentinel& s) { return v.read(s.data_dir); }},
     Field{"ispermanent", [](const JsonValue& v, Sentinel& s) { return v.read(s.is_permanent); }},
     Field{"forgemanifest", [](const JsonValue& v, Sentinel& s) { return v.read(s.manifest); }},
+    Field{"forgefinishtimeline", [](const JsonValue& v, Sentinel& s) { return v.read(s.finish_timeline); }},
 };
 
 constexpr std::array kMetadataFields{
@@ -247,6 +248,7 @@ std::string sentinel_json(const Sentinel& s) {
     writer.time("StartTime", s.start_time).time("FinishTime", s.finish_time).text("DateFmt", kDateFormat);
     writer.text("Hostname", s.hostname).text("DataDir", s.data_dir).boolean("IsPermanent", s.is_permanent);
     if (!s.manifest.empty()) writer.text("ForgeManifest", s.manifest);
+    if (s.finish_timeline != 0) writer.number("ForgeFinishTimeline", s.finish_timeline);
     return writer.finish();
 }
 

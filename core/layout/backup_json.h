@@ -47,6 +47,9 @@ struct Sentinel {
     // File name of the manifest that a backup of ours has beside its parts ("forge_manifest.json.zst"); empty for a
     // backup of another program. Other programs ignore the member.
     std::string manifest;
+    // Where a backup of a standby ended whose primary changed meanwhile; 0 = on the timeline of its name. Our own
+    // member, too.
+    Timeline finish_timeline = 0;
     bool is_delta() const { return !delta_from.empty(); }
 };
 std::string sentinel_json(const Sentinel& sentinel);  // key order and form of WAL-G

@@ -34,7 +34,7 @@
 //               1970), kPermanent, kUserData, kVerifyChecksums, kFull (1: no delta)
 //               -> kProgress (at most 4 a second, with kName), then kBackupCopied kName
 // kWalExists    kName -> kDone kState "yes" | "no"
-// kBackupStop   kFinishLsn, kLabel, kTablespaceMap
+// kBackupStop   kFinishLsn, kTimeline (of the finish), kLabel, kTablespaceMap
 //               -> kProgress, then kDone kName, kUncompressed, kCompressed, kParts, kFiles, kCorruptPages,
 //               kCorruptFile*, and of a delta kParent, kSkippedFiles, kIncrementedFiles
 //
@@ -83,7 +83,7 @@ enum class FrameType : std::uint8_t {
     kArchive = 3,      // name, path, epoch, timeout_ms
     kForget = 4,       // name: nobody waits for it any more
     kBackupBegin = 5,  // backup start data
-    kBackupStop = 6,   // finish_lsn, label, tablespace_map
+    kBackupStop = 6,   // finish_lsn, timeline, label, tablespace_map
     kList = 7,         // -> rows
     kPlan = 8,         // target -> rows
     kCheck = 9,        // -> rows

@@ -89,6 +89,10 @@ Timeline BackupEntry::timeline() const {
     return parse_number<Timeline>(std::string_view(start_segment).substr(0, 8), 16).value_or(0);
 }
 
+Timeline BackupEntry::finish_timeline() const {
+    return sentinel.finish_timeline != 0 ? sentinel.finish_timeline : timeline();
+}
+
 Result<std::vector<BackupEntry>> Repository::list_backups(const store::CallContext& context) {
     FORGE_ASSIGN(const auto sentinels, list_sentinels(*store_, context));
     std::vector<BackupEntry> entries;

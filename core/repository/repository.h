@@ -26,7 +26,9 @@ struct BackupEntry {
     layout::Sentinel sentinel;  // metadata.json merged over the sentinel where it says more (permanence)
     bool readable = true;       // false: the sentinel itself is damaged, there is nothing to restore by
     std::string problem;        // what is wrong ("metadata.json: …"), empty when fine
-    Timeline timeline() const;  // of the name
+    Timeline timeline() const;  // of the name: where it begins
+    // Where it ends; another one when a standby went on with it after its primary had changed.
+    Timeline finish_timeline() const;
 };
 
 // What wal_005/ holds, names without extension.

@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/repository/chain.h"
+#include "core/repository/server_history.h"
 #include "core/restore/fetch_contents.h"
 #include "core/wal/integrity.h"
 #include "core/wal/page_header.h"
@@ -19,7 +20,6 @@ namespace {
 
 // A listing may lag behind the store (Swift's does): what seems lost is asked for by name, as many at most.
 constexpr std::uint64_t kMostConfirmed = 64;
-constexpr std::size_t kLongestHistory = 1 << 20;
 
 class Check {
 public:
@@ -43,16 +43,10 @@ public:
 private:
     std::string in_pg_wal(const std::string& name) const { return join_path(place_.data_directory, "pg_wal/" + name); }
 
-    // The server's own file, not the archive's: another cluster may have put one there.
     Status read_own_history() {
         if (place_.timeline <= 1) return {};
-        const std::string name = wal::history_name(place_.timeline);
-        auto text = read_file(in_pg_wal(name), kLongestHistory);
-        if (!text.ok()) text = repository_.read_wal_text(name, context_);
-        if (!text.ok()) return text.status().with_context("timeline history " + quoted(name));
-        auto entries = wal::parse_history(*text);
-        if (!entries.ok()) return entries.status().with_context("timeline history " + quoted(name));
-        histories_.of[place_.timeline] = std::move(entries).value();
+        FORGE_ASSIGN(histories_.of[place_.timeline],
+                     repository::read_history(repository_, place_.data_directory, place_.timeline, context_));
         return {};
     }
 
@@ -62,7 +56,7 @@ private:
         const bool known = place_.system_identifier != 0 && sentinel.system_identifier != 0;
         if (known && sentinel.system_identifier != place_.system_identifier) return false;
         if (place_.position != 0 && sentinel.start_lsn.value_or(0) > place_.position) return false;
-        return wal::leads_to(histories_, place_.timeline, backup, place_.segment_size);
+        return wal::leads_to(histories_.of, place_.timeline, backup, place_.segment_size);
     }
 
     Status find_backup() {
@@ -132,7 +126,7 @@ private:
         const std::uint64_t end = place_.position / place_.segment_size;  // being written
         for (std::uint64_t number = begin->number; number < end; ++number) {
             const Timeline timeline =
-                wal::timeline_of_segment(histories_, place_.timeline, number, place_.segment_size);
+                wal::timeline_of_segment(histories_.of, place_.timeline, number, place_.segment_size);
             FORGE_TRY(look_for_segment({timeline, number}));
         }
         return {};

@@ -32,7 +32,7 @@ Result<Lineage> Lineage::read(repository::Repository& repository, const reposito
 
 bool Lineage::contains(const repository::BackupEntry& backup) const {
     return std::any_of(branches_.begin(), branches_.end(), [&](const Branch& branch) {
-        return branch.timeline == backup.timeline() && backup.sentinel.finish_lsn.value_or(UINT64_MAX) <= branch.end;
+        return branch.timeline == backup.finish_timeline() && backup.sentinel.finish_lsn.value_or(UINT64_MAX) <= branch.end;
     });
 }
 

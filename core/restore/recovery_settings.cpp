@@ -44,7 +44,9 @@ bool knows_inclusive(const std::string& name) {
 
 // The plan's timeline, not "latest": what was planned is what recovery shall follow, whatever is archived meanwhile.
 std::string timeline_setting(const Plan& plan) {
-    if (plan.target.timeline == "current" || plan.timeline == plan.backup.timeline()) return "current";
+    // Where the backup ended on another timeline than it began on, "current" may be either.
+    const bool one = plan.backup.finish_timeline() == plan.backup.timeline();
+    if ((plan.target.timeline == "current" && one) || plan.timeline == plan.backup.timeline()) return "current";
     return plan.timeline > 0 ? std::to_string(plan.timeline) : "latest";
 }
 

@@ -243,7 +243,7 @@ Result<Lineage> Planner::newest_lineage() {
         if (const auto timeline = parse_number<Timeline>(std::string_view(history).substr(0, 8), 16))
             timelines.insert(*timeline);
     }
-    for (const BackupEntry& backup : backups_) timelines.insert(backup.timeline());
+    for (const BackupEntry& backup : backups_) timelines.insert(backup.finish_timeline());
     for (auto timeline = timelines.rbegin(); timeline != timelines.rend(); ++timeline) {
         FORGE_ASSIGN(Lineage lineage, Lineage::read(repository_, listing_, *timeline, context_));
         const bool leads = std::any_of(backups_.begin(), backups_.end(),
@@ -280,7 +280,7 @@ Result<Lineage> Planner::numbered_lineage() {
 
 Timeline Planner::current_timeline() const {
     const BackupEntry* backup = newest_in_time();
-    return backup != nullptr ? backup->timeline() : backups_.front().timeline();
+    return backup != nullptr ? backup->finish_timeline() : backups_.front().finish_timeline();
 }
 
 Status Planner::keep_restorable() {

@@ -82,7 +82,7 @@ Result<const ArchiveView*> WalCheck::view_of(Timeline timeline, std::uint64_t se
 
 // The newest timeline that the backup leads to, as recovery to the latest timeline takes it.
 Result<Timeline> WalCheck::newest_timeline(const Inventory& backup) {
-    const Timeline own = backup.entry.timeline();
+    const Timeline own = backup.entry.finish_timeline();
     for (auto name = listing_.histories.rbegin(); name != listing_.histories.rend(); ++name) {
         const auto timeline = parse_number<Timeline>(std::string_view(*name).substr(0, 8), 16);
         if (!timeline || *timeline <= own) continue;
@@ -101,7 +101,7 @@ Status WalCheck::add(const Inventory& backup, bool all) {
     const layout::Sentinel& sentinel = backup.entry.sentinel;
     const Lsn start = sentinel.start_lsn.value_or(named->number * size);
     const Lsn finish = std::max(sentinel.finish_lsn.value_or(0), start + 1);
-    FORGE_ASSIGN(const Timeline timeline, all ? newest_timeline(backup) : Result<Timeline>(backup.entry.timeline()));
+    FORGE_ASSIGN(const Timeline timeline, all ? newest_timeline(backup) : Result<Timeline>(backup.entry.finish_timeline()));
     FORGE_ASSIGN(const ArchiveView* view, view_of(timeline, size));
 
     const std::uint64_t last = (finish - 1) / size;

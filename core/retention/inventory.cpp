@@ -122,9 +122,9 @@ std::string place_of_wal(const std::string& key) {
 
 bool Need::covers(const Inventory& inventory, std::string_view place) const {
     const auto other = parse_number<Timeline>(place.substr(0, 8), 16);
-    if (!other || number_of(place) < from) return false;
-    if (*other == timeline) return to.empty() || number_of(place) <= to;
-    if (!to.empty() || *other < timeline) return false;
+    if (!other || number_of(place) < from || *other < timeline) return false;
+    if (!to.empty() && (number_of(place) > to || *other > last)) return false;
+    if (*other == timeline) return true;
     const auto known = inventory.ancestors.find(*other);
     return known == inventory.ancestors.end() || known->second.contains(timeline);
 }
@@ -132,7 +132,8 @@ bool Need::covers(const Inventory& inventory, std::string_view place) const {
 Need need_for_recovery(const std::string& start_segment) {
     return {parse_number<Timeline>(std::string_view(start_segment).substr(0, 8), 16).value_or(0),
             std::string(number_of(start_segment)),
-            {}};
+            {},
+            0};
 }
 
 // From the byte before the start, as WAL-G keeps it: a backup of a standby may begin at the end of the segment before.
@@ -143,8 +144,10 @@ Need need_for_backup(const Inventory& inventory, const BackupEntry& backup) {
         const std::string before = layout::segment_name({need.timeline, (start - 1) / size}, size);
         need.from = std::min(need.from, std::string(number_of(before)));
     }
-    if (const std::string last = wal::last_segment_of(backup, inventory.segment_size); !last.empty())
+    if (const std::string last = wal::last_segment_of(backup, inventory.segment_size); !last.empty()) {
         need.to = number_of(last);
+        need.last = backup.finish_timeline();
+    }
     return need;
 }
 

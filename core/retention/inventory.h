@@ -27,8 +27,8 @@ struct Inventory {
     std::map<std::string, BackupFolder> folders;                      // by name
     std::vector<store::ObjectInfo> strays;                            // directly in basebackups_005/, and no sentinel
     std::vector<store::ObjectInfo> wal;                               // everything in wal_005/, in key order
-    std::map<Timeline, std::vector<layout::HistoryEntry>> histories;  // oldest ancestor first
-    std::map<Timeline, std::set<Timeline>> ancestors;  // by the histories; a timeline without one is not in it
+    layout::HistoryMap histories;                                     // oldest ancestor first
+    std::map<Timeline, std::set<Timeline>> ancestors;                 // by the histories; a timeline without one is not in it
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     Instant now;
 
@@ -66,6 +66,7 @@ struct Need {
     Timeline timeline = 0;
     std::string from;  // 16 digits
     std::string to;    // inclusive; empty: everything from there on, on this timeline and on those that follow it
+    Timeline last = 0;  // of `to`
     // `inventory` knows which timelines follow which; one without a history may follow any older one.
     bool covers(const Inventory& inventory, std::string_view place) const;
 };

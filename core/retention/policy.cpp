@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/wal/integrity.h"
 #include "core/wal/timelines.h"
 
 namespace forge::retention {
@@ -81,14 +82,8 @@ private:
     }
 
     bool is_on_lineage(const BackupEntry& backup) const {
-        if (is_foreign(backup)) return false;
-        if (backup.timeline() == timeline_) return true;
-        const auto history = inventory_.histories.find(timeline_);
-        if (history == inventory_.histories.end()) return false;
-        const Lsn end = backup.sentinel.finish_lsn.value_or(place_of(backup));
-        return std::any_of(history->second.begin(), history->second.end(), [&](const layout::HistoryEntry& entry) {
-            return entry.timeline == backup.timeline() && end <= entry.switch_point;
-        });
+        return !is_foreign(backup) &&
+               wal::leads_to(inventory_.histories, timeline_, backup, inventory_.segment_size);
     }
 
     // Every segment from its start to its end is in the store. Where the end is not known, nobody can say.
@@ -102,8 +97,11 @@ private:
         const std::uint64_t size = wal::segment_size_of(backup).value_or(inventory_.segment_size);
         const auto first = layout::parse_segment(backup.start_segment, size);
         if (!first) return false;
-        for (std::uint64_t number = first->number; number <= (*backup.sentinel.finish_lsn - 1) / size; ++number)
-            if (!segments_.contains(layout::segment_name({first->timeline, number}, size))) return false;
+        for (std::uint64_t number = first->number; number <= (*backup.sentinel.finish_lsn - 1) / size; ++number) {
+            const Timeline timeline =
+                wal::timeline_of_segment(inventory_.histories, backup.finish_timeline(), number, size);
+            if (!segments_.contains(layout::segment_name({timeline, number}, size))) return false;
+        }
         return true;
     }
 

@@ -7,6 +7,7 @@ namespace forge::wal {
 
 using layout::history_name;
 using layout::HistoryEntry;
+using layout::HistoryMap;
 using layout::parse_history;
 
 }  // namespace forge::wal

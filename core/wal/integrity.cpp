@@ -58,25 +58,26 @@ std::string_view status_name(CheckStatus status) {
     return "FAILURE";
 }
 
-Timeline timeline_of_segment(const Histories& histories, Timeline timeline, std::uint64_t number,
+Timeline timeline_of_segment(const HistoryMap& histories, Timeline timeline, std::uint64_t number,
                              std::uint64_t segment_size) {
-    const auto history = histories.of.find(timeline);
-    if (history == histories.of.end()) return timeline;
+    const auto history = histories.find(timeline);
+    if (history == histories.end()) return timeline;
     const Lsn last_byte = (number + 1) * segment_size - 1;
     for (const HistoryEntry& entry : history->second)
         if (last_byte < entry.switch_point) return entry.timeline;
     return timeline;
 }
 
-bool leads_to(const Histories& histories, Timeline timeline, const repository::BackupEntry& backup,
+bool leads_to(const HistoryMap& histories, Timeline timeline, const repository::BackupEntry& backup,
               std::uint64_t segment_size) {
     const auto begin = layout::parse_segment(backup.start_segment, segment_size);
     if (!begin) return false;
-    if (begin->timeline == timeline) return true;
-    const auto history = histories.of.find(timeline);
-    if (history == histories.of.end()) return false;
+    const Timeline ended = backup.finish_timeline();
+    if (ended == timeline) return true;
+    const auto history = histories.find(timeline);
+    if (history == histories.end()) return false;
     for (const HistoryEntry& entry : history->second) {
-        if (entry.timeline != begin->timeline) continue;
+        if (entry.timeline != ended) continue;
         const Lsn end = backup.sentinel.finish_lsn.value_or(begin->number * segment_size);
         return end <= entry.switch_point;
     }
@@ -96,7 +97,7 @@ IntegrityReport check_integrity(const std::map<layout::Segment, Instant>& archiv
     std::uint64_t missing = 0;  // so far
     bool found_one = false;
     for (std::uint64_t number = head; number-- > options.first;) {
-        const layout::Segment segment{timeline_of_segment(histories, options.timeline, number, options.segment_size),
+        const layout::Segment segment{timeline_of_segment(histories.of, options.timeline, number, options.segment_size),
                                       number};
         SegmentState state = SegmentState::kFound;
         if (const auto there = archived.find(segment); there != archived.end()) {

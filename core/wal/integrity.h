@@ -44,10 +44,10 @@ IntegrityReport check_integrity(const std::map<layout::Segment, Instant>& archiv
                                 const IntegrityOptions& options);
 
 // Timeline of the segment on the way to `timeline`: of its last byte.
-Timeline timeline_of_segment(const Histories& histories, Timeline timeline, std::uint64_t number,
+Timeline timeline_of_segment(const HistoryMap& histories, Timeline timeline, std::uint64_t number,
                              std::uint64_t segment_size);
-// The backup begins on the way that leads to `timeline`.
-bool leads_to(const Histories& histories, Timeline timeline, const repository::BackupEntry& backup,
+// The backup lies, to its end, on the way that leads to `timeline`.
+bool leads_to(const HistoryMap& histories, Timeline timeline, const repository::BackupEntry& backup,
               std::uint64_t segment_size);
 
 struct TimelineReport {

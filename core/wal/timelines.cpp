@@ -91,7 +91,7 @@ Result<std::uint64_t> archive_segment_size(repository::Repository& repository,
 std::string last_segment_of(const repository::BackupEntry& backup, std::uint64_t segment_size) {
     if (backup.sentinel.finish_lsn.value_or(0) == 0) return {};
     const std::uint64_t size = segment_size_of(backup).value_or(segment_size);
-    return layout::segment_name({backup.timeline(), (*backup.sentinel.finish_lsn - 1) / size}, size);
+    return layout::segment_name({backup.finish_timeline(), (*backup.sentinel.finish_lsn - 1) / size}, size);
 }
 
 Result<Histories> read_histories(repository::Repository& repository, const std::vector<std::string>& names,

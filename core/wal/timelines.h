@@ -26,7 +26,7 @@ std::string last_segment_of(const repository::BackupEntry& backup, std::uint64_t
 
 // The timeline histories of the archive. One that cannot be read is left out and told.
 struct Histories {
-    std::map<Timeline, std::vector<HistoryEntry>> of;  // oldest ancestor first
+    HistoryMap of;  // oldest ancestor first
     std::vector<std::string> problems;
 };
 // `names`: "00000002.history". Fails only when the store does not answer.

@@ -41,8 +41,7 @@ void read_and_write(const std::string& text) {
 void cut_and_flip(FuzzedDataProvider& input) {
     backup::Manifest manifest;
     manifest.backup = "base_000000010000000000000003";
-    manifest.files.timeline = input.ConsumeIntegral<Timeline>();
-    manifest.files.finish_lsn = input.ConsumeIntegral<Lsn>();
+    manifest.files.wal.push_back({input.ConsumeIntegral<Timeline>(), 0, input.ConsumeIntegral<Lsn>()});
     const auto place = input.ConsumeIntegral<std::uint32_t>();
     while (input.remaining_bytes() > 0) {
         backup::ManifestFile file;

@@ -15,6 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 constexpr std::string_view kName = "base_000000010000000000000005";
@@ -181,16 +182,53 @@ TEST_F(Engine, StandbyIsNamedAfterTheSegmentBeforeItsStartPoint) {
     EXPECT_EQ((*engine)->name(), kName);
 }
 
-// P4: the control file shows a timeline that the backup did not start on.
-TEST_F(Engine, PromotionDuringABackupOfAStandbyFails) {
+// P4: a standby goes on with its backup when its primary changes, even twice.
+TEST_F(Engine, ABackupOfAStandbyMayEndOnALaterTimeline) {
     BackupStart start = cluster_.start();
     start.from_standby = true;
-    start.timeline = 7;
     auto engine = begin(start);
     ASSERT_TRUE(engine.ok());
-    const Status status = (*engine)->copy_files();
-    EXPECT_EQ(status.kind(), Kind::kInvalid);
-    EXPECT_THAT(status.message(), HasSubstr("timeline changed from 7 to 1 during the backup"));
+    ASSERT_TRUE((*engine)->copy_files().ok());
+    test::write_text(cluster_.data("pg_wal/00000003.history"),
+                     "1\t0/5000080\tno reason\n2\t0/50000A0\tno reason\n");
+    BackupStop stop = cluster_.stop();
+    stop.timeline = 3;
+    const auto report = (*engine)->finish(stop);
+    ASSERT_TRUE(report.ok()) << report.status().to_string();
+    EXPECT_EQ(report->name, kName);
+    EXPECT_EQ(document("basebackups_005/" + std::string(kName) + "_backup_stop_sentinel.json")["ForgeFinishTimeline"],
+              3);
+    const auto backups = cluster_.repository()->list_backups({});
+    ASSERT_TRUE(backups.ok());
+    ASSERT_THAT(*backups, SizeIs(1));
+    EXPECT_EQ(backups->front().timeline(), 1U);
+    EXPECT_EQ(backups->front().finish_timeline(), 3U);
+    const auto source = cluster_.repository()->open_object(folder() + "forge_manifest.json.zst", codec::Method::kZstd, {});
+    ASSERT_TRUE(source.ok());
+    const auto manifest = parse_manifest(read_all_text(**source, 1 << 20).value());
+    ASSERT_TRUE(manifest.ok()) << manifest.status().to_string();
+    ASSERT_THAT(manifest->files.wal, SizeIs(3));
+    EXPECT_EQ(manifest->files.wal[0].end, 0x5000080U);
+    EXPECT_EQ(manifest->files.wal[1].timeline, 2U);
+    EXPECT_EQ(manifest->files.wal[2].start, 0x50000A0U);
+    EXPECT_EQ(manifest->files.wal[2].end, stop.finish_lsn);
+}
+
+TEST_F(Engine, ATimelineThatTheBackupDoesNotLeadToIsRefused) {
+    BackupStart start = cluster_.start();
+    start.from_standby = true;
+    for (const char* history : {"1\t0/4000080\tbefore the backup began\n", "1\t0/7000080\tafter it ended\n", ""}) {
+        auto engine = begin(start);
+        ASSERT_TRUE(engine.ok());
+        ASSERT_TRUE((*engine)->copy_files().ok());
+        if (*history != 0) test::write_text(cluster_.data("pg_wal/00000002.history"), history);
+        BackupStop stop = cluster_.stop();
+        stop.timeline = 2;
+        EXPECT_FALSE((*engine)->finish(stop).ok()) << history;
+        engine->reset();
+        EXPECT_THAT(cluster_.repository()->list_backups({}).value(), IsEmpty());
+        fs::remove(cluster_.data("pg_wal/00000002.history"));
+    }
 }
 
 TEST_F(Engine, ExistingBackupIsRefusedAndStaysAsItIs) {

@@ -202,7 +202,7 @@ public:
         return start;
     }
     backup::BackupStop stop() const {
-        return {kStart + 0x100,
+        return {kStart + 0x100, 0,
                 "START WAL LOCATION: 0/5000028 (file 000000010000000000000005)\nCHECKPOINT LOCATION: 0/5000060\n",
                 "16386 " + tablespace() + "\n"};
     }

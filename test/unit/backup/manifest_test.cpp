@@ -17,9 +17,7 @@ Manifest sample() {
                       {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
     manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, sha256(as_bytes("1"))},
                             {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
-    manifest.files.timeline = 3;
-    manifest.files.start_lsn = 0x5000028;
-    manifest.files.finish_lsn = 0x100000128;
+    manifest.files.wal = {{3, 0x5000028, 0x100000128}};
     return manifest;
 }
 
@@ -87,8 +85,9 @@ TEST(Manifest, ReadsWhatItWrites) {
     EXPECT_EQ(after->files.files[1].path, before.files.files[1].path);
     EXPECT_EQ(after->files.files[1].mtime_seconds, 1'795'000'001);
     EXPECT_EQ(after->files.files[1].sha256, before.files.files[1].sha256);
-    EXPECT_EQ(after->files.timeline, 3U);
-    EXPECT_EQ(after->files.finish_lsn, 0x100000128U);
+    ASSERT_EQ(after->files.wal.size(), 1U);
+    EXPECT_EQ(after->files.wal[0].timeline, 3U);
+    EXPECT_EQ(after->files.wal[0].end, 0x100000128U);
     EXPECT_EQ(text_of(*after), text_of(before));
 }
 

@@ -2,6 +2,7 @@
 // times are those that the server's own tool prints for these segments.
 #include <gmock/gmock.h>
 
+#include "core/restore/recovery_settings.h"
 #include "core/restore/target.h"
 #include "test/unit/wal/support.h"
 
@@ -9,6 +10,7 @@ namespace forge::restore {
 namespace {
 
 using namespace forge::testing;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -94,10 +96,12 @@ protected:
         ASSERT_TRUE(std::filesystem::remove(bucket_.path("b/wal_005/" + name + ".br")));
     }
     // Another full backup; only its sentinel and metadata, which is all that plans look at.
-    void add_backup(const std::string& name, Lsn start, Lsn finish, std::string_view finish_time) {
+    void add_backup(const std::string& name, Lsn start, Lsn finish, std::string_view finish_time,
+                    Timeline finish_timeline = 0) {
         layout::Sentinel sentinel = repository_->find_backup(kFull, {})->sentinel;
         sentinel.start_lsn = start;
         sentinel.finish_lsn = finish;
+        sentinel.finish_timeline = finish_timeline;
         sentinel.start_time = sentinel.finish_time =
             parse_time("2026-11-22 09:17:" + std::string(finish_time) + "+00").value();
         write_text(bucket_.path("b/" + layout::sentinel_key(name)), layout::sentinel_json(sentinel));
@@ -330,6 +334,22 @@ TEST_F(PlanTest, P5_BackupsOfAnAbandonedTimelineAreNotChosen) {
     // On its own timeline it could be used, were its WAL there.
     EXPECT_THAT(refusal(from_backup(abandoned)),
                 HasSubstr("WAL segment \"000000010000000000000009\", which it needs, is missing"));
+}
+
+// P4: of a standby that went on with it while timeline 2 left timeline 1, at 0/9000E98.
+TEST_F(PlanTest, ABackupThatEndedOnTheNextTimeline) {
+    const std::string across = "base_000000010000000000000008";
+    add_backup(across, 0x8000028, 0x9001000, "39.5", 2);
+    const Plan latest = good_plan({});
+    EXPECT_EQ(latest.backup.name, across);
+    EXPECT_EQ(latest.timeline, 2U);
+    EXPECT_THAT(latest.lineage, ElementsAre(1, 2));
+    EXPECT_EQ(latest.first_segment, "000000010000000000000008");
+    EXPECT_EQ(good_plan(on_timeline("1")).backup.name, kFull) << "there it is not consistent";
+    const Plan current = good_plan(from_backup(across, on_timeline("current")));
+    EXPECT_EQ(current.timeline, 2U);
+    const auto settings = recovery_settings(current, {.restore_command = "fetch"});
+    EXPECT_THAT(settings, Contains(std::pair<std::string, std::string>("recovery_target_timeline", "2")));
 }
 
 TEST_F(PlanTest, P5_TheOldTimelinesFileServesUpToTheSwitch) {

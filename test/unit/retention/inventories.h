@@ -38,7 +38,8 @@ public:
         for (const char* part : {"part_001.tar.zst", "part_002.tar.zst", "pg_control.tar.zst", "backup_label.tar.zst"})
             put(layout::parts_folder(name) + part);
     }
-    void add_backup(const std::string& name, const std::string& parent = {}, bool permanent = false) {
+    void add_backup(const std::string& name, const std::string& parent = {}, bool permanent = false,
+                    Timeline finish_timeline = 0) {
         layout::Sentinel sentinel;
         const auto segment =
             layout::parse_segment(layout::backup_start_segment(name), layout::kDefaultSegmentSize).value();
@@ -48,6 +49,7 @@ public:
         sentinel.finish_time = Instant::from_seconds(sentinel.start_time.seconds() + 60);
         sentinel.delta_from = parent;
         sentinel.is_permanent = permanent;
+        sentinel.finish_timeline = finish_timeline;
         add_parts(name);
         put(layout::metadata_key(name), layout::metadata_json(sentinel));
         put(layout::files_metadata_key(name), "{}");

@@ -21,11 +21,12 @@ constexpr std::int64_t kHour = 3600;
 // Full backups every twelve hours, in the segments 0, 12, 24, …, and all WAL between; stored when they were made.
 class PolicyTest : public testing::Test {
 protected:
-    void add(std::uint64_t hour, const std::string& parent = {}, bool permanent = false, Timeline timeline = 1) {
+    void add(std::uint64_t hour, const std::string& parent = {}, bool permanent = false, Timeline timeline = 1,
+             Timeline finish_timeline = 0) {
         const std::string name = parent.empty()
                                      ? full_name(timeline, hour)
                                      : full_name(timeline, hour) + "_D_" + layout::backup_start_segment(parent);
-        store_.add_backup(name, parent, permanent);
+        store_.add_backup(name, parent, permanent, finish_timeline);
         for (const std::string& key : store_.keys())
             if (key.find(name) != std::string::npos) set_hour(key, hour);
     }
@@ -115,6 +116,26 @@ TEST_F(PolicyTest, AnAbandonedTimelinePushesOutNothing) {
     EXPECT_THAT(verdict(plan, full_name(2, 132)).reason, HasSubstr("abandoned timeline"));
     policy_.timeline = 4;
     EXPECT_THAT(this->plan(246).held, HasSubstr("history of timeline 4 is not in the store"));
+}
+
+// P4: timeline 2 left timeline 1 in segment 120, while a standby made the backup that begins there.
+TEST_F(PolicyTest, ABackupThatEndedOnTheNextTimelineCounts) {
+    add_days(12, 108);
+    add(120, {}, false, 1, 2);
+    for (std::uint64_t hour = 132; hour <= 240; hour += 12) add(hour, {}, false, 2);
+    add_wal(1, 119);
+    add_wal(120, 241, 2);
+    store_.put("wal_005/00000002.history", "1\t0/78000080\tno reason\n");
+    const RetentionPlan plan = this->plan(240);
+    EXPECT_EQ(plan.held, "");
+    EXPECT_EQ(plan.deletion.target, full_name(1, 120));
+    EXPECT_THAT(backups_of(plan.deletion), SizeIs(9));
+    EXPECT_THAT(wal_of(plan.deletion), SizeIs(119)) << "all of timeline 2 stays";
+    // As a permanent backup far from the others it keeps its own WAL alone.
+    const Need need = need_for_backup(inventory_, *inventory_.find(full_name(1, 120)));
+    EXPECT_TRUE(need.covers(inventory_, "000000020000000000000078"));
+    EXPECT_FALSE(need.covers(inventory_, "000000020000000000000079"));
+    EXPECT_FALSE(need.covers(inventory_, "000000030000000000000078"));
 }
 
 TEST_F(PolicyTest, WhatCannotBeRestoredDoesNotCount) {

@@ -51,6 +51,20 @@ TEST_F(IntegrityTest, CrossesTimelines) {
     EXPECT_THAT(check(3).rows, IsEmpty());
 }
 
+// A standby may go on with a backup across a timeline switch.
+TEST_F(IntegrityTest, ABackupLeadsOnFromWhereItEnded) {
+    const HistoryMap histories{{2, {{1, 0x9000E98, ""}}}, {3, {{1, 0x9000E98, ""}, {2, 0xA000000, ""}}}, {4, {{1, 0x9000E98, ""}}}};
+    repository::BackupEntry backup;
+    backup.start_segment = "000000010000000000000008";
+    backup.sentinel.finish_lsn = 0x9800000;
+    EXPECT_FALSE(leads_to(histories, 2, backup, kSize)) << "it ended after the switch, on timeline 1";
+    backup.sentinel.finish_timeline = 2;
+    EXPECT_TRUE(leads_to(histories, 2, backup, kSize));
+    EXPECT_TRUE(leads_to(histories, 3, backup, kSize));
+    EXPECT_FALSE(leads_to(histories, 1, backup, kSize));
+    EXPECT_FALSE(leads_to(histories, 4, backup, kSize));
+}
+
 TEST_F(IntegrityTest, W10AnOldGapIsALossHoweverCloseItIs) {
     archive(1, 3, 8);
     archive(2, 9, 11);
