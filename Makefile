@@ -26,7 +26,7 @@ endif
 
 # What the server library uses of the core: no thread, no network, no codec.
 server_sources := $(shell grep -E '^(extension|archive_module|bgworker|core/protocol|core/schedule)/' sources.list) \
-	$(addprefix core/base/,bytes.cpp lsn.cpp status.cpp text.cpp)
+	$(addprefix core/base/,bytes.cpp lsn.cpp statistics.cpp status.cpp text.cpp)
 OBJS = $(addprefix build/pgxs/,$(server_sources:.cpp=.o))
 
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast -Wnull-dereference

@@ -15,6 +15,7 @@
 #include "extension/restored.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
+#include "extension/statistics.h"
 
 namespace forge::server {
 
@@ -461,6 +462,7 @@ void archiver_shutdown() {
             state.archiver.pid = 0;
             state.archiver.helper_pid = 0;
         });
+        keep_statistics();
     });
 }
 

@@ -16,6 +16,7 @@
 #include "extension/keys.h"
 #include "extension/restored.h"
 #include "extension/settings.h"
+#include "extension/statistics.h"
 
 extern "C" PGDLLEXPORT void forge_scheduler_main(Datum argument);
 
@@ -437,6 +438,7 @@ void Scheduler::measure_backlog() {
     next_measurement_ = deadline_in(kBacklogPause);
     const Backlog backlog = count_backlog();
     note_backlog(backlog);
+    keep_statistics();
     if (!in_recovery_) note_written();
     const auto state = copy_state();
     const auto left = seconds_to_full_disk(*state, backlog);
@@ -717,6 +719,7 @@ void prepare_worker() {
                 forget_launch();
                 load_gaps();
                 load_events();
+                load_statistics();
                 note_start_of_writing(false);
                 scheduler = new Scheduler();
             }
@@ -734,7 +737,10 @@ void prepare_worker() {
             ereport(LOG, (errmsg("forge_backup: scheduler: %s", failure.message)));
             if (failure.server_error != nullptr) FreeErrorData(failure.server_error);
         }
-        if (ShutdownRequestPending) proc_exit(1);
+        if (ShutdownRequestPending) {
+            (void)run_caught([] { keep_statistics(); });
+            proc_exit(1);
+        }
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, static_cast<long>(pause.count()),
                         wait_event());
         ResetLatch(MyLatch);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "core/base/measurement.h"
 #include "core/crypto/key_use.h"
 
 namespace forge::cli {
@@ -25,7 +26,10 @@ bool ends_answer(FrameType type) {
 
 void Channel::send(const Frame& frame) {
     const std::lock_guard lock(mutex_);
-    if (ends_answer(frame.type)) tell_key_use();
+    if (ends_answer(frame.type)) {
+        tell_key_use();
+        tell_statistics();
+    }
     write(frame);
 }
 
@@ -37,6 +41,11 @@ void Channel::tell_key_use() {
         told = use.objects;
     }
     if (!frame.fields.empty()) write(frame);
+}
+
+void Channel::tell_statistics() {
+    const Statistics statistics = take_statistics();
+    if (!statistics.empty()) write(Frame(FrameType::kStatistics).add(Tag::kValue, encode_statistics(statistics)));
 }
 
 void Channel::write(const Frame& frame) {

@@ -21,7 +21,7 @@ public:
     Channel(int input, int output, int signals) : input_(input), output_(output), signals_(signals) {}
 
     // A dead peer is noticed by receive(); what is sent to it is lost. Before the end of an answer goes what keys have
-    // opened meanwhile (kKeyUse).
+    // opened (kKeyUse) and what was measured (kStatistics) meanwhile.
     void send(const protocol::Frame& frame);
     enum class Event { kFrame, kTimeout, kEnd };
     // kEnd: the peer is gone, sent nonsense, or a signal asked to stop.
@@ -30,6 +30,7 @@ public:
 private:
     void write(const protocol::Frame& frame);
     void tell_key_use();
+    void tell_statistics();
     bool read_more();
 
     int input_;

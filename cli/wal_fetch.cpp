@@ -11,7 +11,9 @@
 #include "cli/common.h"
 #include "cli/exit_codes.h"
 #include "cli/recovery_place.h"
+#include "cli/restore_statistics.h"
 #include "cli/server_identity.h"
+#include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/fetcher.h"
 #include "core/wal/standby_way.h"
@@ -41,6 +43,14 @@ public:
           place_(find_recovery_place(arguments_.name, arguments_.destination)), outage_(place_) {}
 
     int run() {
+        const MeasuredScope measured(measurement_);
+        const int code = serve();
+        keep_restore_statistics(place_.data_directory);
+        return code;
+    }
+
+private:
+    int serve() {
         if (is_known_history()) return kExitNotFound;
         if (!place_.fast_file.empty() && take_fast_file()) return kExitOk;
         if (place_.is_standby && outage_.is_recent(kOutageMemory)) {
@@ -49,10 +59,10 @@ public:
             return kExitFailure;
         }
         const Status result = place_.is_standby ? attempt() : attempt_until_known();
+        if (result.ok()) measurement_.commit();
         return exit_code(result);
     }
 
-private:
     // A promotion must not wait for a store. It asks for the history of the timeline that ends (writeTimeLineHistory()
     // of xlog.c), when the signal files are removed already, and takes the one in pg_wal where the archive has none.
     // The first timeline has no history.
@@ -94,6 +104,7 @@ private:
             if (!read_again && (!may_change || limit.passed())) return result;
             if (said != result.message()) session_.log().warning(result.message() + "; trying again");
             said = result.message();
+            note_retry(result.kind());
             if (session_.cancel().wait_for(std::min(pause, std::max(limit.left(), milliseconds(1)))))
                 return session_.cancel().check();
             pause = std::min(pause * 2, kLongestPause);
@@ -205,6 +216,7 @@ private:
     Session session_;
     const RecoveryPlace place_;
     const OutageMemory outage_;
+    Measurement measurement_;
 };
 
 }  // namespace
@@ -249,6 +261,7 @@ int run_wal_prefetch(CommandLine& line) {
     store::CallContext context = session.context();
     context.deadline = Deadline::after(std::chrono::minutes(5));
     const Status result = wal::prefetch_wal(*repository, name, options, context);
+    keep_restore_statistics(data_directory.empty() ? line.global().pgdata : data_directory);
     return result.ok() || result.is(Kind::kAlreadyExists) ? kExitOk : session.fail(result);
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/base/lsn.h"
+#include "core/base/statistics.h"
 #include "core/base/status.h"
 #include "core/base/text.h"
 #include "core/protocol/frame.h"

@@ -1,5 +1,7 @@
 #include "extension/events.h"
 
+#include "extension/wall_clock.h"
+
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -51,11 +53,7 @@ void keep(EventsInfo& events, TimestampTz at, const std::array<std::string_view,
     row.detail.set(texts[3]);
 }
 
-// Microseconds since 1970, as a number: exact, and nothing to parse.
-std::int64_t unix_micros(TimestampTz at) {
-    return at + static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-}
-
+// Times as microseconds: exact, and nothing to parse.
 std::string format_row(const EventRow& row) {
     return std::to_string(unix_micros(row.at)) + "\t" + std::string(row.kind.view()) + "\t" +
            std::string(row.subject.view()) + "\t" + std::string(row.outcome.view()) + "\t" +
@@ -72,7 +70,7 @@ void keep_line(std::string_view line) {
     }
     const auto micros = parse_number<std::int64_t>(fields[0]);
     if (!micros) return;
-    const TimestampTz at = *micros - unix_micros(0);
+    const TimestampTz at = from_unix_micros(*micros);
     const StateLock lock(shared_state(), LW_EXCLUSIVE);
     keep(*shared_events(), at, {fields[1], fields[2], fields[3], fields[4]});
 }

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "extension/keys.h"
+#include "extension/statistics.h"
+#include "extension/wall_clock.h"
 #include "extension/settings.h"
 
 namespace forge::server {
@@ -96,9 +98,8 @@ std::string describe_end(int wait_status) {
 }  // namespace
 
 TimestampTz instant_of(const protocol::Frame& frame, protocol::Tag tag) {
-    constexpr std::int64_t kEpochs = static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
     const std::uint64_t micros = frame.number(tag);
-    return micros == 0 ? 0 : static_cast<std::int64_t>(micros) - kEpochs;
+    return micros == 0 ? 0 : from_unix_micros(static_cast<std::int64_t>(micros));
 }
 
 Status status_of(const Frame& frame) {
@@ -244,6 +245,8 @@ Result<std::optional<Frame>> HelperLink::next_frame() {
             log_frame(frame);
         else if (frame.type == FrameType::kKeyUse || frame.type == FrameType::kKeys)
             note_keys(frame);
+        else if (frame.type == FrameType::kStatistics)
+            note_statistics(role_, frame);
         else
             return std::optional<Frame>(std::move(frame));
     }

@@ -74,7 +74,6 @@ struct ErrorRow {
     Message message;
     Message hint;
 };
-inline constexpr std::size_t kErrorClasses = static_cast<std::size_t>(Kind::kInternal) + 1;
 
 struct ArchiverInfo {
     int pid;         // 0 = no archiver with our module runs
@@ -93,7 +92,7 @@ struct ArchiverInfo {
     Text<16> breaker;
     std::uint64_t breaker_failures;
     TimestampTz breaker_next_try;
-    ErrorRow errors[kErrorClasses];  // by Kind
+    ErrorRow errors[kKindCount];  // by Kind
     Text<16> owner;                  // of the prefix: "ours", "foreign", "unknown"; empty = not asked for so far
     Message owner_detail;
     Problem owner_problem;
@@ -256,8 +255,15 @@ struct KeysInfo {
     KeyRow rows[kMaxKeys];
 };
 
+// See extension/statistics.h.
+struct StatisticsInfo {
+    TimestampTz since;  // reset or begun; 0 = what earlier runs had measured is not read yet
+    bool is_kept;       // in the file
+    Statistics wal, backup;
+};
+
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 7;
+    static constexpr std::uint32_t kVersion = 8;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -274,6 +280,7 @@ struct SharedState {
     SchedulerInfo scheduler;
     RetentionInfo retention;
     KeysInfo keys;
+    StatisticsInfo statistics;
 };
 
 // Null when the library is not preloaded.

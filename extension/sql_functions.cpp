@@ -13,6 +13,7 @@
 #include "extension/server_check.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
+#include "extension/statistics.h"
 
 namespace forge::server {
 
@@ -545,11 +546,76 @@ void write_data_at_risk(FunctionCallInfo fcinfo) {
               time_or_null(risk.since)});
 }
 
+// Of archiving, base backups and restore commands, in this order.
+struct KindOfWork {
+    std::string_view name;
+    Statistics statistics;
+    bool is_restore;
+};
+std::vector<KindOfWork> measured_work() {
+    const auto state = copy_state();
+    if (state == nullptr) return {{"restore", restore_statistics(), true}};
+    return {{"wal", state->statistics.wal, false},
+            {"backup", state->statistics.backup, false},
+            {"restore", restore_statistics(), true}};
+}
+
+std::string_view stage_name(std::size_t stage, bool is_restore) {
+    constexpr std::array<std::string_view, kStages> kNames{"wait", "read", "compress", "encrypt", "send", "total"};
+    constexpr std::array<std::string_view, kStages> kRestoreNames{"wait",    "write",   "decompress",
+                                                                  "decrypt", "receive", "total"};
+    return is_restore ? kRestoreNames[stage] : kNames[stage];
+}
+
+std::string milliseconds_text(double micros) {
+    std::array<char, 48> text{};
+    pg_snprintf(text.data(), text.size(), "%.3f", micros / 1000);
+    return text.data();
+}
+
+Row histogram_row(std::string_view kind, std::string_view stage, const Histogram& times) {
+    Row row{std::string(kind), std::string(stage), number(times.count), milliseconds_text(static_cast<double>(times.sum))};
+    const auto add = [&](double micros) { row.push_back(times.count == 0 ? Cell() : Cell(milliseconds_text(micros))); };
+    add(static_cast<double>(times.sum) / static_cast<double>(std::max<std::uint64_t>(times.count, 1)));
+    for (const std::uint64_t micros : {times.min, times.quantile(0.5), times.quantile(0.95), times.quantile(0.99), times.max})
+        add(static_cast<double>(micros));
+    std::string buckets;
+    for (const std::uint64_t count : times.buckets) buckets += (buckets.empty() ? "{" : ",") + number(count);
+    row.emplace_back(buckets + "}");
+    return row;
+}
+
+void write_statistics(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    for (const KindOfWork& work : measured_work())
+        for (std::size_t i = 0; i < kStages; ++i)
+            sink.add(histogram_row(work.name, stage_name(i, work.is_restore), work.statistics.stages[i]));
+}
+
+void write_transfers(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    TimestampTz since = 0;
+    update_state([&](SharedState& state) { since = state.statistics.since; });
+    for (const KindOfWork& work : measured_work()) {
+        const Statistics& moved = work.statistics;
+        std::uint64_t retries = 0;
+        std::string by_class;
+        for (std::size_t kind = 0; kind < kKindCount; ++kind) {
+            if (moved.retries[kind] == 0) continue;
+            retries += moved.retries[kind];
+            by_class += (by_class.empty() ? "{\"" : ", \"") + std::string(kind_name(static_cast<Kind>(kind))) + "\": " +
+                        number(moved.retries[kind]);
+        }
+        sink.add({std::string(work.name), number(moved.objects), number(moved.bytes_plain), number(moved.bytes_stored),
+                  number(retries), by_class.empty() ? Cell("{}") : Cell(by_class + "}"), time_or_null(since)});
+    }
+}
+
 void write_archive_errors(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     const auto state = copy_state();
     if (state == nullptr) return;
-    for (std::size_t kind = 0; kind < kErrorClasses; ++kind) {
+    for (std::size_t kind = 0; kind < kKindCount; ++kind) {
         const ErrorRow& row = state->archiver.errors[kind];
         if (row.count == 0) continue;
         sink.add({std::string(kind_name(static_cast<Kind>(kind))), number(row.count), text_or_null(row.wal.view()),
@@ -643,6 +709,9 @@ PG_FUNCTION_INFO_V1(forge_data_at_risk);
 PG_FUNCTION_INFO_V1(forge_events);
 PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
+PG_FUNCTION_INFO_V1(forge_statistics);
+PG_FUNCTION_INFO_V1(forge_transfers);
+PG_FUNCTION_INFO_V1(forge_reset_statistics);
 
 PGDLLEXPORT Datum forge_backup_list(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_backup_list);
@@ -710,5 +779,21 @@ PGDLLEXPORT Datum forge_gaps(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_progress(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_progress);
+}
+
+PGDLLEXPORT Datum forge_statistics(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_statistics);
+}
+
+PGDLLEXPORT Datum forge_transfers(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_transfers);
+}
+
+PGDLLEXPORT Datum forge_reset_statistics(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
+    return forge::server::guarded([] {
+        forge::server::throw_if_error(forge::server::reset_statistics());
+        return static_cast<Datum>(0);
+    });
 }
 }

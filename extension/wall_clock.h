@@ -1,10 +1,16 @@
-// A minute as clocks show it in a time zone of the server, for cron expressions.
+// The server's times and others': minutes as clocks show them in a time zone of the server, for cron expressions, and
+// microseconds since 1970, as helpers and files have them.
 #pragma once
 
 #include "core/schedule/cron.h"
 #include "extension/compat.h"
 
 namespace forge::server {
+
+inline constexpr std::int64_t kMicrosTo2000 =
+    static_cast<std::int64_t>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+inline std::int64_t unix_micros(TimestampTz at) { return at + kMicrosTo2000; }
+inline TimestampTz from_unix_micros(std::int64_t micros) { return micros - kMicrosTo2000; }
 
 // `minute` counts from 1970 in UTC. Without a zone UTC.
 inline schedule::LocalMinute local_minute(const pg_tz* zone, std::int64_t minute) {

@@ -247,6 +247,45 @@ LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_progress() IS
     'the row of the view progress';
 
+CREATE FUNCTION get_statistics(
+    OUT kind text,
+    OUT stage text,
+    OUT count bigint,
+    OUT total_ms float8,
+    OUT mean_ms float8,
+    OUT min_ms float8,
+    OUT p50_ms float8,
+    OUT p95_ms float8,
+    OUT p99_ms float8,
+    OUT max_ms float8,
+    OUT buckets bigint[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_statistics'
+LANGUAGE C VOLATILE ROWS 18 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_statistics() IS
+    'the rows of the view statistics';
+
+CREATE FUNCTION get_transfers(
+    OUT kind text,
+    OUT objects bigint,
+    OUT bytes_plain bigint,
+    OUT bytes_stored bigint,
+    OUT retries bigint,
+    OUT retries_by_class jsonb,
+    OUT since timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_transfers'
+LANGUAGE C VOLATILE ROWS 3 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_transfers() IS
+    'the rows of the view transfers';
+
+CREATE FUNCTION reset_stats()
+RETURNS void
+AS 'MODULE_PATHNAME', 'forge_reset_statistics'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION reset_stats() IS
+    'forgets what the views statistics and transfers show; not undone by a rollback';
+
 CREATE VIEW backups AS
     SELECT * FROM @extschema@.backup_list();
 COMMENT ON VIEW backups IS
@@ -363,6 +402,36 @@ COMMENT ON COLUMN progress.files_total IS 'files to read';
 COMMENT ON COLUMN progress.files_done IS 'files read';
 COMMENT ON COLUMN progress.remaining IS 'estimated time until everything is read';
 
+CREATE VIEW statistics AS
+    SELECT * FROM @extschema@.get_statistics();
+COMMENT ON VIEW statistics IS
+    'how long archiving, base backups and restore commands take by stage, as histograms, from memory';
+COMMENT ON COLUMN statistics.kind IS 'wal (archiving), backup (parts of base backups) or restore (restore_command)';
+COMMENT ON COLUMN statistics.stage IS
+    'wait, read, compress, encrypt, send and total; of a restore wait, receive, decrypt, decompress, write and total';
+COMMENT ON COLUMN statistics.count IS 'times that were measured, one an object';
+COMMENT ON COLUMN statistics.total_ms IS 'sum of them, in milliseconds';
+COMMENT ON COLUMN statistics.mean_ms IS 'total_ms divided by count';
+COMMENT ON COLUMN statistics.min_ms IS 'the shortest';
+COMMENT ON COLUMN statistics.p50_ms IS 'half of them were not longer, rounded up to the end of a bucket';
+COMMENT ON COLUMN statistics.p95_ms IS '95 of 100 were not longer, rounded up in the same way';
+COMMENT ON COLUMN statistics.p99_ms IS '99 of 100 were not longer, rounded up in the same way';
+COMMENT ON COLUMN statistics.max_ms IS 'the longest';
+COMMENT ON COLUMN statistics.buckets IS
+    'counts: the first below 1 microsecond, number n from 2^(n-2) on and below 2^(n-1) microseconds, the last without end';
+
+CREATE VIEW transfers AS
+    SELECT * FROM @extschema@.get_transfers();
+COMMENT ON VIEW transfers IS
+    'what archiving, base backups and restore commands have moved, from memory';
+COMMENT ON COLUMN transfers.kind IS 'as in statistics';
+COMMENT ON COLUMN transfers.objects IS 'objects stored or fetched';
+COMMENT ON COLUMN transfers.bytes_plain IS 'bytes before compression and encryption';
+COMMENT ON COLUMN transfers.bytes_stored IS 'bytes in the storage';
+COMMENT ON COLUMN transfers.retries IS 'requests that were made again after a failure';
+COMMENT ON COLUMN transfers.retries_by_class IS 'the same by the class of the failure, as in archive_errors';
+COMMENT ON COLUMN transfers.since IS 'when reset_stats() was called last, or measuring began';
+
 -- Parsed now, so that no search_path has a say later.
 CREATE FUNCTION report_facts()
 RETURNS jsonb
@@ -400,9 +469,12 @@ REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_progress() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_statistics() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_transfers() FROM PUBLIC;
+REVOKE ALL ON FUNCTION reset_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_facts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_html(jsonb) FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress, statistics, transfers FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -416,6 +488,8 @@ GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_progress() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_statistics() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_transfers() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_facts() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_html(jsonb) TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress, statistics, transfers TO pg_monitor;

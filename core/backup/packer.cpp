@@ -78,6 +78,7 @@ Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const
     std::unique_ptr<PartWriter> part(new PartWriter(context, file_name));
     store::CallContext call;
     call.cancel = &cancel;
+    const MeasuredScope measured(part->measurement_);
     FORGE_ASSIGN(auto sink, context.repository.create(layout::parts_folder(context.backup_name) + file_name,
                                                       context.method, call, &part->stored_));
     FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<DigestSink>(std::move(sink), part->digest_)));
@@ -92,6 +93,8 @@ void PartWriter::report_stored() {
 Result<ManifestPart> PartWriter::finish() {
     FORGE_TRY(tar_->finish());
     report_stored();
+    measurement_.plain = digest_.size;
+    measurement_.commit();
     ManifestPart record;
     record.name = file_name_;
     record.stored_size = stored_;
@@ -174,16 +177,27 @@ Status Packer::add_increment(const ScanEntry& entry, const std::string& path, in
     return end_file(std::move(member));
 }
 
+// Waits for the disk's limit; false when the backup stops.
+bool Packer::may_read(std::uint64_t bytes) {
+    const StageScope scope(&part_->measurement(), Stage::kWait);
+    return context_.disk_limit.acquire(bytes, context_.stop);
+}
+
+Result<std::size_t> Packer::read_timed(int fd, MutableBytes block, const std::string& path) {
+    const StageScope scope(&part_->measurement(), Stage::kFile);
+    return read_fd(fd, block, path);
+}
+
 Status Packer::copy_pages(int fd, const std::string& path, const std::vector<std::uint32_t>& blocks) {
     if (buffer_.empty()) buffer_.resize(kBuffer);
     for (std::size_t at = 0; at < blocks.size();) {
         FORGE_TRY(context_.stop.check());
         const std::size_t count = run_length(blocks, at);
         const MutableBytes run(buffer_.data(), count * kPageSize);
-        if (!context_.disk_limit.acquire(run.size(), context_.stop)) return context_.stop.check();
+        if (!may_read(run.size())) return context_.stop.check();
         if (::lseek(fd, static_cast<off_t>(blocks[at]) * static_cast<off_t>(kPageSize), SEEK_SET) < 0)
             return errno_status(errno, "could not read file", path);
-        FORGE_ASSIGN(const std::size_t got, read_fd(fd, run, path));
+        FORGE_ASSIGN(const std::size_t got, read_timed(fd, run, path));
         std::fill(run.begin() + static_cast<std::ptrdiff_t>(got), run.end(), std::uint8_t{0});
         FORGE_TRY(part_->tar().write(run));
         context_.progress.bytes_done += run.size();
@@ -204,7 +218,7 @@ Status Packer::end_file(PackedMember member) {
 // A page that the disk does not give back must not keep the rest of the database from being saved (D4).
 Result<std::size_t> Packer::read_block(int fd, const std::string& path, MutableBytes block, std::uint64_t at,
                                        PageChecker* checker) {
-    auto read = read_fd(fd, block, path);
+    auto read = read_timed(fd, block, path);
     if (read.ok() || checker == nullptr) return read;
     context_.logger.warning(read.status().message());
     FORGE_ASSIGN(const std::size_t got, checker->read_singly(block, at, path));
@@ -224,7 +238,7 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
     for (std::uint64_t at = 0; at < size;) {
         FORGE_TRY(context_.stop.check());
         const MutableBytes block(buffer_.data(), static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, size - at)));
-        if (!context_.disk_limit.acquire(block.size(), context_.stop)) return context_.stop.check();
+        if (!may_read(block.size())) return context_.stop.check();
         std::size_t got = 0;
         if (!ended) {
             FORGE_ASSIGN(got, read_block(fd, path, block, at, checker));

@@ -14,6 +14,7 @@
 #include "core/backup/scan.h"
 #include "core/backup/tar_writer.h"
 #include "core/base/file.h"
+#include "core/base/measurement.h"
 #include "core/base/rate_limiter.h"
 
 namespace forge::backup {
@@ -60,6 +61,7 @@ public:
     static Result<std::unique_ptr<PartWriter>> open(PackContext& context, const std::string& file_name,
                                                     const CancelToken& cancel);
     TarWriter& tar() { return *tar_; }
+    Measurement& measurement() { return measurement_; }
     // Adds what was stored since the last call to the progress.
     void report_stored();
     // Makes the object durable.
@@ -72,6 +74,7 @@ private:
     std::string file_name_;
     std::uint64_t stored_ = 0, reported_ = 0;
     StreamDigest digest_;
+    Measurement measurement_;
     std::unique_ptr<TarWriter> tar_;  // last: it is destroyed first
 };
 
@@ -95,6 +98,8 @@ private:
     Status add_increment(const ScanEntry& entry, const std::string& path, int fd);
     Status copy_pages(int fd, const std::string& path, const std::vector<std::uint32_t>& blocks);
     Status end_file(PackedMember member);
+    bool may_read(std::uint64_t bytes);
+    Result<std::size_t> read_timed(int fd, MutableBytes block, const std::string& path);
     Result<std::size_t> read_block(int fd, const std::string& path, MutableBytes block, std::uint64_t at,
                                    PageChecker* checker);
     Status copy_content(int fd, const std::string& path, std::uint64_t size, PackedMember& member,

@@ -16,6 +16,8 @@
 // kFailed       kKind, kMessage, kHint: instead of any other answer
 // kKeyUse       kKey* "fingerprint<TAB>objects": what keys have opened since it was said last; before the end of an
 //               answer
+// kStatistics   kValue (core/base/statistics.h): what the helper has measured since it was said last; before the end of
+//               an answer
 //
 // Role "archiver", one long-lived helper of the archiver process:
 // kArchive      kName, kPath, kEpoch, kTimeoutMs. Asking again for a name joins its running job.
@@ -114,7 +116,8 @@ enum class FrameType : std::uint8_t {
     kOwner = 74,       // state, whose prefix it is, what is wrong
     kKeyUse = 75,      // key (repeated)
     kKeys = 76,        // key (repeated), counter
-    kLastToServer = kKeys,
+    kStatistics = 77,  // value
+    kLastToServer = kStatistics,
 };
 
 enum class Tag : std::uint16_t {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/codec/codec.h"
 #include "core/crypto/secretstream.h"
@@ -60,20 +61,30 @@ crypto::KeyRing Repository::keys() const {
 Result<std::unique_ptr<Sink>> Repository::create(const std::string& key, codec::Method method,
                                                  const store::CallContext& context, std::uint64_t* stored) {
     FORGE_ASSIGN(std::unique_ptr<Sink> sink, store_->create(key, context));
+    sink = timed(std::move(sink), Stage::kStore);
     if (stored != nullptr) sink = std::make_unique<CountingSink>(std::move(sink), *stored);
-    if (const crypto::KeyRing ring = keys(); !ring.empty()) sink = crypto::encryptor(ring.active(), std::move(sink));
+    if (const crypto::KeyRing ring = keys(); !ring.empty())
+        sink = timed(crypto::encryptor(ring.active(), std::move(sink)), Stage::kEncryption);
     // The level is one of the configured method; another method (of base backups) has other levels.
     const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
-    return codec::compressor(method, level, std::move(sink));
+    FORGE_ASSIGN(sink, codec::compressor(method, level, std::move(sink)));
+    return timed(std::move(sink), Stage::kCompression);
 }
 
 Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, codec::Method method,
                                                         const store::CallContext& context) {
-    FORGE_ASSIGN(std::unique_ptr<Source> source, store_->get(key, std::nullopt, context));
-    if (const crypto::KeyRing ring = keys(); !ring.empty()) source = crypto::decryptor(ring, std::move(source));
+    std::unique_ptr<Source> source;
+    {
+        const StageScope scope(Stage::kStore);
+        FORGE_ASSIGN(source, store_->get(key, std::nullopt, context));
+    }
+    source = timed(std::move(source), Stage::kStore);
+    if (const crypto::KeyRing ring = keys(); !ring.empty())
+        source = timed(crypto::decryptor(ring, std::move(source)), Stage::kEncryption);
     auto plain = codec::decompressor(method, std::move(source));
     if (!plain.ok()) return plain.status().with_context(key);
-    return std::unique_ptr<Source>(std::make_unique<NamedSource>(std::move(plain).value(), key));
+    source = timed(std::move(plain).value(), Stage::kCompression);
+    return std::unique_ptr<Source>(std::make_unique<NamedSource>(std::move(source), key));
 }
 
 Result<WalListing> Repository::list_wal(const store::CallContext& context) {

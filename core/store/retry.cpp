@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <random>
 
+#include "core/base/measurement.h"
+
 namespace forge::store {
 
 double random_fraction() {
@@ -37,6 +39,7 @@ Status Retry::next(Status error, milliseconds at_least) {
     if (policy_.time - pause < spent) return error;
     if (context_.deadline.left() <= pause) return error;
     if (cancel_of(context_).wait_for(pause)) return Status(Kind::kCancelled, "canceled");
+    note_retry(error.kind());
     return {};
 }
 

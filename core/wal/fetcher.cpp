@@ -10,6 +10,7 @@
 
 #include "core/base/crash_point.h"
 #include "core/base/file.h"
+#include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/page_header.h"
 
@@ -43,7 +44,11 @@ public:
             if (size == 0 && is_segment_) FORGE_TRY(check_start(piece));
             size += got;
             if (limit_ && size > *limit_) return wrong_size("more than " + std::to_string(*limit_));
-            if (got > 0) FORGE_TRY(write_fd(fd, piece, path));
+            {
+                const StageScope scope(Stage::kFile);
+                if (got > 0) FORGE_TRY(write_fd(fd, piece, path));
+            }
+            if (Measurement* const measurement = Measurement::current()) measurement->plain += got;
             if (got < block.size()) break;
         }
         if (is_segment_ && size != *limit_)
@@ -107,6 +112,7 @@ Status copy_into(Source& source, const std::string& name, layout::WalKind kind,
     FORGE_ASSIGN(TemporaryFile file, TemporaryFile::create(temporary));
     FORGE_TRY(CheckedCopy(name, kind, segment_size).run(source, file.fd(), file.path()));
     FORGE_CRASH_POINT("fetch-before-rename");
+    const StageScope scope(Stage::kFile);
     return file.commit(destination);
 }
 
@@ -148,7 +154,10 @@ void wait_for_prefetch(const std::string& spool, const std::string& name, const 
 
 // Success when `name` was in the spool and is in its place now. What is wrong there is removed: the store has it.
 Status take_from_spool(const std::string& name, const FetchOptions& options, const store::CallContext& context) {
-    wait_for_prefetch(options.spool_directory, name, context);
+    {
+        const StageScope scope(Stage::kWait);
+        wait_for_prefetch(options.spool_directory, name, context);
+    }
     const std::string spooled = join_path(options.spool_directory, name);
     FORGE_ASSIGN(const std::unique_ptr<FileSource> source, FileSource::open(spooled));
     const std::string temporary = temporary_path(options.destination);
@@ -247,9 +256,13 @@ private:
     Status fetch(const std::string& name) {
         const std::string destination = join_path(options_.spool_directory, name);
         if (path_exists(destination)) return {};
+        Measurement measurement;
+        const MeasuredScope measured(measurement);
         FORGE_ASSIGN(const std::unique_ptr<Source> source, repository_.open_wal(name, context_));
-        return copy_into(*source, name, layout::WalKind::kSegment, options_.segment_size,
-                         part_path(options_.spool_directory, name), destination);
+        FORGE_TRY(copy_into(*source, name, layout::WalKind::kSegment, options_.segment_size,
+                            part_path(options_.spool_directory, name), destination));
+        measurement.commit_stages();
+        return {};
     }
 
     repository::Repository& repository_;

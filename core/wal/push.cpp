@@ -8,6 +8,7 @@
 
 #include "core/base/crash_point.h"
 #include "core/base/file.h"
+#include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/crypto/secretstream.h"
 #include "core/wal/page_header.h"
@@ -63,7 +64,7 @@ public:
         std::uint64_t done = 0;
         for (;;) {
             if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
-            auto filled = read_fd(fd_.get(), block, request_.path);
+            auto filled = read_block(block);
             if (!filled.ok()) return unreadable(std::move(filled).status());
             const std::size_t got = *filled;
             const ByteView piece = ByteView(block).first(got);
@@ -80,6 +81,10 @@ public:
     }
 
 private:
+    Result<std::size_t> read_block(MutableBytes block) const {
+        const StageScope scope(Stage::kFile);
+        return read_fd(fd_.get(), block, request_.path);
+    }
     LocalFile(Fd fd, const PushRequest& request) : fd_(std::move(fd)), request_(request) {}
     // Of a kind that nobody takes for a failure of the store, which would be left alone for a while then.
     static Status unreadable(Status failure) {
@@ -102,8 +107,16 @@ private:
 // The filters of an object, in front of memory.
 Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, MemorySink& memory) {
     std::unique_ptr<Sink> sink = std::make_unique<ForwardSink>(memory);
-    if (!settings.keys.empty()) sink = crypto::encryptor(settings.keys.active(), std::move(sink));
-    return codec::compressor(settings.compression, settings.compression_level, std::move(sink));
+    if (!settings.keys.empty())
+        sink = timed(crypto::encryptor(settings.keys.active(), std::move(sink)), Stage::kEncryption);
+    FORGE_ASSIGN(sink, codec::compressor(settings.compression, settings.compression_level, std::move(sink)));
+    return timed(std::move(sink), Stage::kCompression);
+}
+
+Result<store::PutOutcome> put_new(repository::Repository& repository, const std::string& key, ByteView content,
+                                  const store::CallContext& context) {
+    const StageScope scope(Stage::kStore);
+    return repository.store().put_if_absent(key, content, context);
 }
 
 // What is archived under `key` is compared with the file, both unpacked: encrypted objects differ on every run.
@@ -147,7 +160,7 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
         FORGE_TRY(sink->finish());
     }
     FORGE_CRASH_POINT("wal-before-put");
-    FORGE_ASSIGN(const store::PutOutcome outcome, repository.store().put_if_absent(key, memory.bytes(), context));
+    FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, memory.bytes(), context));
     FORGE_CRASH_POINT("wal-after-put");
     if (outcome == store::PutOutcome::kStored)
         return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};

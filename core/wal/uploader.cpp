@@ -1,5 +1,7 @@
 #include "core/wal/uploader.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <deque>
 #include <list>
@@ -10,6 +12,7 @@
 
 #include "core/base/crash_point.h"
 #include "core/base/file.h"
+#include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/left_timeline.h"
 #include "core/wal/push.h"
@@ -68,6 +71,7 @@ private:
     void run_job(const std::string& name, std::unique_lock<std::mutex>& lock);
     void deliver();
     std::string ready_file(const std::string& name) const;
+    std::optional<std::chrono::microseconds> waiting_time(const std::string& name) const;
 
     const std::shared_ptr<repository::Repository> repository_;
     const UploaderOptions options_;
@@ -210,6 +214,14 @@ std::string ThreadedUploader::ready_file(const std::string& name) const {
     return options_.data_directory + "/pg_wal/archive_status/" + name + ".ready";
 }
 
+// Since the server marked the file as ready, or somebody marked it so again; nothing where it is not.
+std::optional<std::chrono::microseconds> ThreadedUploader::waiting_time(const std::string& name) const {
+    struct ::stat info {};
+    if (::stat(ready_file(name).c_str(), &info) != 0) return std::nullopt;
+    const Instant changed{info.st_ctim.tv_sec * 1'000'000'000LL + info.st_ctim.tv_nsec};
+    return std::chrono::microseconds(std::max<std::int64_t>(0, SystemClock().now().micros() - changed.micros()));
+}
+
 // Queues the successors of the segment asked for last, as far as they are ready without a gap: a few stat calls, no
 // directory is read (D8).
 void ThreadedUploader::plan_ahead() {
@@ -268,6 +280,9 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     request.buffer_limit = buffer_limit_;
     lock.unlock();
 
+    Measurement measurement;
+    if (const auto waited = waiting_time(name)) measurement.add(Stage::kWait, *waited);
+    const MeasuredScope measured(measurement);
     store::CallContext context;
     context.deadline = upload_deadline(options_.segment_size);
     context.cancel = &cancel_;
@@ -275,6 +290,11 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     try {
         if (ahead) FORGE_CRASH_POINT("wal-ahead");
         result = push_if_allowed(*repository_, request, options_.guard.get(), context);
+        if (result.ok() && result->outcome == PushOutcome::kStored) {
+            measurement.plain = result->bytes_read;
+            measurement.stored = result->bytes_stored;
+            measurement.commit();
+        }
     } catch (const std::bad_alloc&) {
         result = Status(Kind::kExhausted, "out of memory while archiving " + quoted(name));
     } catch (const std::exception& error) {

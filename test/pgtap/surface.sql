@@ -18,9 +18,9 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix', 'report_facts', 'report_html']);
-SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']);
+SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress', 'statistics', 'transfers']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
@@ -49,7 +49,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY['boolean'], 'setof record
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_status', 'get_data_at_risk', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix', 'report_facts', 'report_html']) AS name;
 
 -- Columns.
@@ -67,6 +67,10 @@ SELECT columns_are('forge_backup', 'events', ARRAY['time', 'kind', 'subject', 'o
 SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
 SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
     'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'remaining']);
+SELECT columns_are('forge_backup', 'statistics', ARRAY['kind', 'stage', 'count', 'total_ms', 'mean_ms', 'min_ms', 'p50_ms',
+    'p95_ms', 'p99_ms', 'max_ms', 'buckets']);
+SELECT columns_are('forge_backup', 'transfers', ARRAY['kind', 'objects', 'bytes_plain', 'bytes_stored', 'retries',
+    'retries_by_class', 'since']);
 SELECT col_type_is('forge_backup', 'backups', 'name', 'text', 'backups.name is text');
 SELECT col_type_is('forge_backup', 'backups', 'modified', 'timestamp with time zone', 'backups.modified is timestamp with time zone');
 SELECT col_type_is('forge_backup', 'backups', 'start_lsn', 'pg_lsn', 'backups.start_lsn is pg_lsn');
@@ -103,9 +107,9 @@ ORDER BY p.proname;
 SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
 SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress', 'statistics', 'transfers']) AS view;
 SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'events', 'gaps', 'progress', 'statistics', 'transfers']) AS view;
 
 -- As those roles. (K3)
 SET ROLE tap_forge_nobody;
