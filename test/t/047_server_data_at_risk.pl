@@ -69,6 +69,56 @@ is(at_risk('state, bytes, seconds'), 'durable|0|0', 'nothing is at risk any more
 $node->restart;
 wait_until('a look finds the archive whole', sub { at_risk('state, bytes, seconds') eq 'durable|0|0' });
 
+# --- dropped WAL -------------------------------------------------------------------------------------------------------
+
+# What is given up is at risk for good, until a base backup bridges it.
+$store->script({ match => { bucket => "^$bucket->{name}\$" }, do => { status => 503, code => 'ServiceUnavailable' } });
+$durable = at_risk('durable_lsn');
+$node->append_conf('postgresql.conf', "forge_backup.backlog_limit = '2MB'\n");
+$node->reload;
+my $polls = 0;
+wait_until('WAL is dropped', sub {
+	# After some failures the server tries again when a segment is finished.
+	if ($polls++ % 20 == 0) { rows('INSERT INTO kept VALUES (5)'); switch_wal($node); }
+	return rows('SELECT dropped_count > 0 FROM forge_backup.archive_status') eq 't';
+});
+isnt(at_risk('state'), 'durable', 'WAL that was dropped is not durable');
+is(at_risk("durable_lsn IS NULL OR durable_lsn <= '$durable'"), 't', 'and nothing beyond it is');
+like(fails(q{SELECT forge_backup.wait_archived(timeout => '1 s')}), qr/is not in the storage in time/, 'the barrier does not let through');
+$store->script;
+$node->append_conf('postgresql.conf', "forge_backup.backlog_limit = 0\n");
+$node->reload;
+wait_until('a base backup bridges it', sub {
+	return rows('SELECT count(*) > 0 FROM forge_backup.gaps') eq 't'
+	  && rows(q{SELECT count(*) FROM forge_backup.gaps WHERE state = 'open'}) == 0;
+});
+rows('SELECT forge_backup.wait_archived(timeout => NULL)');
+is(at_risk('state, bytes, seconds'), 'durable|0|0', 'and nothing is at risk any more');
+
+# --- a standby, and its promotion --------------------------------------------------------------------------------------
+
+my $standby = forge_standby($node, 'standby');
+sub there { return $standby->safe_psql('postgres', $_[0]); }
+is(there('SELECT state, durable_lsn, bytes, seconds, since FROM forge_backup.data_at_risk'), 'standby||||', 'a standby puts nothing at risk');
+my (undef, undef, $refused) = $standby->psql('postgres', 'SELECT forge_backup.wait_archived()');
+like($refused, qr/the server is a standby: its WAL is the primary's to archive/, 'the barrier refuses there');
+rows('INSERT INTO kept VALUES (6)');
+$node->wait_for_catchup($standby);
+$node->stop('immediate');
+$standby->promote;
+my $inserted = there('INSERT INTO kept VALUES (7); SELECT pg_current_wal_insert_lsn()');
+isnt(there('SELECT state FROM forge_backup.data_at_risk'), 'durable', 'after a promotion nothing is claimed');
+my $reached = there('SELECT forge_backup.wait_archived(timeout => NULL)');
+is(there("SELECT '$reached'::pg_lsn >= '$inserted'::pg_lsn"), 't', 'the barrier covers what was written on the new timeline');
+my $file = there("SELECT pg_walfile_name('$inserted'::pg_lsn - 1)");
+like($file, qr/^00000002/, 'which it is');
+ok(stored($file), 'and its segment is in the store');
+ok(stored('00000002.history'), 'with the history');
+wait_until('nothing is at risk on the new timeline', sub {
+	there('SELECT forge_backup.wait_archived()');
+	return there('SELECT state, bytes, seconds FROM forge_backup.data_at_risk') eq 'durable|0|0';
+});
+
 # --- off ---------------------------------------------------------------------------------------------------------------
 
 my $off = forge_node('off', storage => undef);
