@@ -49,7 +49,7 @@ std::optional<bool> parse_bool(std::string_view text) {
     return std::nullopt;
 }
 
-std::string quoted(std::string_view name) {
+std::string Quoted::operator()(std::string_view name) const {
     std::string text = "\"";
     text += name;
     text += '"';

@@ -22,8 +22,11 @@ std::optional<T> parse_number(std::string_view text, int base = 10) {
 }
 // true/false, 1/0, t/f, on/off, yes/no, any case.
 std::optional<bool> parse_bool(std::string_view text);
-// "name" in double quotes.
-std::string quoted(std::string_view name);
+// "name" in double quotes. An object: of two functions, std::quoted would be the better match for a std::string.
+struct Quoted {
+    std::string operator()(std::string_view name) const;
+};
+inline constexpr Quoted quoted;
 // For use in a shell command line: in single quotes where needed.
 std::string shell_quoted(std::string_view word);
 
