@@ -1,8 +1,9 @@
 #include "core/backup/sha256.h"
 
-#include <openssl/evp.h>
 
 #include <new>
+
+#include "core/base/libcrypto.h"
 
 namespace forge::backup {
 

@@ -1,13 +1,12 @@
 #include "core/backup/tar_writer.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 
 #include <vector>
 
+#include "core/backup/libarchive.h"
 #include "core/base/text.h"
 
 namespace forge::backup {

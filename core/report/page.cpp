@@ -1,6 +1,5 @@
 #include "core/report/page.h"
 
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +7,7 @@
 #include <stdexcept>
 
 #include "core/base/bytes.h"
+#include "core/base/libcrypto.h"
 #include "core/report/charts.h"
 #include "core/report/markup.h"
 #include "core/report/style.h"

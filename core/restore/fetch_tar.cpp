@@ -1,12 +1,10 @@
 #include "core/restore/fetch_tar.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
+#include "core/backup/libarchive.h"
 #include "core/base/text.h"
 
 namespace forge::restore {
@@ -53,13 +51,12 @@ Result<std::unique_ptr<TarReader>> TarReader::open(std::unique_ptr<Source> sourc
     return reader;
 }
 
-ssize_t TarReader::pull(::archive* archive, void* self, const void** data) {
+ssize_t TarReader::pull(::archive*, void* self, const void** data) {
     auto* reader = static_cast<TarReader*>(self);
     auto size = reader->source_->read(reader->block_);
     if (!size.ok()) {
         reader->error_ = size.status();
-        archive_set_error(archive, EIO, "the source failed");
-        return ARCHIVE_FATAL;
+        return ARCHIVE_FATAL;  // failure() tells the source's error
     }
     ByteView block = ByteView(reader->block_).first(*size);
     if (!all_zero(block)) {

@@ -14,6 +14,13 @@ my ($program, $wal_g) = map { "$place/bin/$_" } qw(forge-backup wal-g);
 my $version = `forge-backup --version`;
 is(`$program --version`, $version, 'the executable runs with the libraries that were collected');
 unlike(`ldd $place/libexec/forge-backup`, qr/not found/, 'none is missing');
+for my $late (qw(libarchive libcrypto libcurl)) {
+	my @found = glob("$place/libexec/lib/$late.so.*");
+	is(@found, 1, "$late, which is loaded when it is needed, is there");
+	my @outside = grep { !m{^\Q$place\E/} && !m{/lib(?:c|m|dl|pthread|rt|resolv)\.so} }
+	  `LD_LIBRARY_PATH=$place/libexec/lib ldd @found` =~ m{=> (/\S+)}g;
+	is("@outside", '', 'with all that it needs in turn');
+}
 like(`$wal_g --version`, qr/./, 'and as wal-g');
 
 # First what a reload can do: the archive library by its path, the SQL objects by a script.

@@ -1,6 +1,5 @@
 #include "core/store/s3/endpoint.h"
 
-#include <curl/curl.h>
 
 #include <algorithm>
 #include <cctype>
@@ -8,6 +7,7 @@
 #include <string_view>
 
 #include "core/base/text.h"
+#include "core/store/s3/libcurl.h"
 
 namespace forge::store::s3 {
 

@@ -1,6 +1,5 @@
 #include "core/store/s3/http_client.h"
 
-#include <curl/curl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "core/base/crash_point.h"
 #include "core/base/text.h"
+#include "core/store/s3/libcurl.h"
 
 namespace forge::store::s3 {
 

@@ -1,12 +1,11 @@
 #include "core/store/s3/signer.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <array>
 #include <ctime>
 
+#include "core/base/libcrypto.h"
 #include "core/base/text.h"
 
 namespace forge::store::s3 {
