@@ -27,7 +27,10 @@ $heir->promote;
 $maker->append_conf('postgresql.conf', "primary_conninfo = '" . $heir->connstr . " application_name=maker'");
 $maker->reload;
 $heir->safe_psql('postgres', 'INSERT INTO t SELECT i, $$of the heir$$ FROM generate_series(1, 100) i');
+$heir->safe_psql('postgres', 'CHECKPOINT');
 $heir->wait_for_catchup($maker);
+# Until a standby has written something of the new timeline, its backup ends on the old one.
+$maker->safe_psql('postgres', 'CHECKPOINT');
 is($maker->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_progress_basebackup'), '1',
 	'P4: the backup goes on while the standby follows another primary');
 $maker->append_conf('postgresql.conf', 'forge_backup.disk_rate_limit = 0');
