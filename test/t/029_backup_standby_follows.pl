@@ -52,7 +52,7 @@ wait_archived($heir);
 my @env = ('--env-dir', env_dir_of($heir));
 cli_ok(@env, 'verify', $name, 'verify finds the backup whole');
 my $plan = decode_json(cli_ok(@env, 'plan', '--backup', $name, '--json', 'a plan can be made with it'));
-is($plan->{timeline}, 2, 'which leads to the new timeline');
+like($plan->{timelines}, qr{^1\b.*\b2$}, 'which leads from the old timeline to the new one');
 is($heir->safe_psql('postgres', q{SELECT count(*) FROM forge_backup.check() WHERE "check" = 'base_backups' AND level <> 'ok'}), '0',
 	'check() of the new primary is content with it');
 for my $target ('latest', 'current')
