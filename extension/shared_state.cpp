@@ -92,6 +92,17 @@ void wake_scheduler() {
     if (latch != nullptr) SetLatch(latch);
 }
 
+namespace {
+
+constexpr std::string_view kCredentials = "s3_credentials";
+
+// "instance metadata, role app, …" about the source "instance metadata".
+bool says_more(std::string_view issued, std::string_view source) {
+    return issued.size() > source.size() && issued.starts_with(source) && issued[source.size()] == ',';
+}
+
+}  // namespace
+
 bool store_configured(SharedState& state, const protocol::Frame& frame) {
     using protocol::Tag;
     StoreInfo& store = state.store;
@@ -108,6 +119,9 @@ bool store_configured(SharedState& state, const protocol::Frame& frame) {
     store.restored.source.set(frame.text(Tag::kSource));
     store.restored.at = instant_of(frame, Tag::kRestoredAt);
     store.restored.is_clone = frame.number(Tag::kClone) != 0;
+    // What a helper said of the credentials it was issued stays when another one has not asked for any yet.
+    Text<sizeof(SettingRow::value)> issued;
+    issued.set(effective_setting(store, kCredentials));
     store.setting_count = 0;
     for (const std::string_view row : frame.all(Tag::kSetting)) {
         if (store.setting_count == kMaxSettingRows) break;
@@ -118,6 +132,8 @@ bool store_configured(SharedState& state, const protocol::Frame& frame) {
         setting.name.set(row.substr(0, first));
         setting.value.set(row.substr(first + 1, second - first - 1));
         setting.source.set(row.substr(second + 1));
+        if (setting.name.view() == kCredentials && says_more(issued.view(), setting.value.view()))
+            setting.value.set(issued.view());
     }
     if (now != StoreState::kError) store_ring(state.keys, frame);
     return changed;

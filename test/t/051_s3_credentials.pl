@@ -76,6 +76,9 @@ my $status = wait_until('status() shows when the credentials expire', sub {
 	return $value =~ /expires/ ? $value : '';
 });
 like($status, qr/^instance metadata, role app, access key fingerprint [0-9a-f]{8}, expires 2\d{3}-/, 'source and expiry');
+# The helper of a base backup has not asked for any when it says how it is configured.
+$node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
+like(status_value($node, 'setting.s3_credentials'), qr/expires/, 'still after another helper has begun');
 wait_archived($node);
 
 # ---- expiry ---------------------------------------------------------------------------------------------------------
