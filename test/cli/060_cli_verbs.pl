@@ -114,8 +114,8 @@ cli_fails({ env => { PGHOST => '127.0.0.1', PGPORT => PostgreSQL::Test::Cluster:
 my $standby = forge_standby($node, 'standby');
 my $before = backup_names($bucket);
 # The end of the backup is archived by the primary, once that has left the segment.
-my $writer = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres') ],
-	'<', \q{SELECT pg_logical_emit_message(false, 'test', 'end of segment'), pg_switch_wal() \watch 1}, '>', '/dev/null', '2>', '/dev/null');
+my $script = write_text(new_directory('writer') . '/script', "SELECT pg_logical_emit_message(false, 'test', 'end of segment'), pg_switch_wal() \\watch 1\n");
+my $writer = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-f', $script ], '>', '/dev/null', '2>', '/dev/null');
 cli_ok({ env => { PGHOST => $standby->host, PGPORT => $standby->port } }, 'backup-push', '--direct', '--env-dir', $env, 'backup-push works on a standby');
 $writer->kill_kill;
 is(scalar(backup_names($bucket)), $before + 1, 'and the backup is listed');
