@@ -60,16 +60,15 @@ std::optional<std::string> Journal::backup_in(const std::string& target_director
 Result<std::unique_ptr<Journal>> Journal::open(const Places& places, const std::string& backup,
                                                const backup::Digest& sentinel_sha256) {
     std::unique_ptr<Journal> journal(new Journal(join_path(places.target, kJournalName)));
+    // Even an empty one may have files beside it: a kill can come while it is begun anew.
+    journal->resumed_ = path_exists(journal->path_);
     FORGE_ASSIGN(journal->fd_, open_file(journal->path_, O_RDWR | O_CREAT | O_NOFOLLOW | O_APPEND));
     if (::flock(journal->fd_.get(), LOCK_EX | LOCK_NB) != 0)
         return Status(Kind::kInvalid, "another restore works in directory " + forge::quoted(places.target),
                       "Wait for it to end, or stop it.");
     FORGE_ASSIGN(const std::string text, forge::read_file(journal->path_, kLimit));
     json header = header_of(places, backup, sentinel_sha256);
-    if (text.find('\n') != std::string::npos) {
-        FORGE_TRY(journal->read_lines(text, line_of(header)));
-        journal->resumed_ = true;
-    }
+    if (text.find('\n') != std::string::npos) FORGE_TRY(journal->read_lines(text, line_of(header)));
     // After a restart of the machine, and for a journal whose first line was cut off, from the beginning.
     if (journal->done_.empty()) {
         header["boot"] = boot_id();

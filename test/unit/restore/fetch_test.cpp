@@ -317,6 +317,23 @@ TEST_F(FetchTest, FailureSaysThatTheDirectoryIsIncomplete) {
     EXPECT_TRUE(fs::exists(target_ + "/PG_VERSION"));
 }
 
+// C15: killed once more, in the moment in which it began its journal anew.
+TEST_F(FetchTest, AnUnfinishedRestoreWithAnEmptyJournalIsTakenUp) {
+    make_backup();
+    const std::string part = part_path("pg_control.tar.zst");
+    const std::string whole = test::read_text(part);
+    std::string content = whole;
+    content[100] = static_cast<char>(content[100] ^ 1);
+    test::write_text(part, content);
+    ASSERT_FALSE(fetch(repository_, kName).ok());
+    ASSERT_TRUE(fs::exists(target_ + "/PG_VERSION"));
+    test::write_text(target_ + "/forge_restore.journal", "");
+    test::write_text(part, whole);
+    const Status status = fetch(repository_, kName);
+    EXPECT_TRUE(status.ok()) << status.to_string();
+    EXPECT_FALSE(fs::exists(target_ + "/forge_restore.journal"));
+}
+
 // R10
 TEST_F(FetchTest, WrongKeyWritesNothing) {
     make_backup();
