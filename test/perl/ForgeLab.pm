@@ -8,6 +8,7 @@ use warnings;
 
 use Exporter qw(import);
 use File::Path qw(make_path);
+use File::Temp ();
 use ForgeFaults;
 use ForgeTest;
 use HTTP::Tiny;
@@ -354,15 +355,18 @@ sub switchover
 
 # --- the servers -------------------------------------------------------------------------------------------------------
 
-# Exit code, output, errors.
+# Exit code, output, errors. The statement comes from a file: who writes it into a pipe fails where psql could not connect.
 sub psql
 {
 	my ($self, $member, $statement) = @_;
 	my ($stdout, $stderr) = ('', '');
+	my $script = File::Temp->new;
+	print $script $statement;
+	close $script;
 	my $done = eval {
 		IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', $self->{directory}, '-p', $member->{port}, '-U', 'postgres', '-d',
-				'postgres', '-f', '-' ],
-			'<', \$statement, '>', \$stdout, '2>', \$stderr, IPC::Run::timeout(60));
+				'postgres', '-f', $script->filename ],
+			'<', \'', '>', \$stdout, '2>', \$stderr, IPC::Run::timeout(60));
 		1;
 	};
 	chomp $stdout;
