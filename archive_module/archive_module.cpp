@@ -8,6 +8,7 @@
 #include "core/base/crash_point.h"
 #include "extension/backlog.h"
 #include "extension/boundary.h"
+#include "extension/configured.h"
 #include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/gaps.h"
@@ -189,6 +190,8 @@ private:
     Backlog backlog_;
     Deadline backlog_known_until_{};
     Reporter reporter_;
+    std::string storage_;         // as shown
+    bool store_answers_ = false;  // and the events have it
     RestoredInfo restored_{};  // what the helper said last
     RestoredReminder reminder_;
 };
@@ -257,9 +260,9 @@ Status Archiver::configure() {
 // What the helper says unasked: another effective configuration, or another state of the breaker.
 void Archiver::handle(const Frame& frame) {
     if (frame.type == FrameType::kConfigured) {
-        bool changed = false;
+        const bool changed = note_configured(frame);
+        storage_ = frame.text(Tag::kStorage);
         update_state([&](SharedState& state) {
-            changed = store_configured(state, frame);
             if (changed) state.archiver.forget_owner();
             state.archiver.epoch = epoch_;
             if (!breaker_open_until_) state.archiver.breaker.set("closed");
@@ -284,12 +287,17 @@ void Archiver::handle(const Frame& frame) {
             state.archiver.breaker_next_try = open ? next_at : 0;
             if (open) state.archiver.problem.set(status_of(frame));
         });
+        if (open) {
+            add_change("storage", storage_, "unavailable", frame.text(Tag::kMessage));
+            store_answers_ = false;
+        }
     } else if (frame.type == FrameType::kOwner) {
         update_state([&](SharedState& state) {
             state.archiver.owner.set(frame.text(Tag::kState));
             state.archiver.owner_detail.set(frame.text(Tag::kValue));
             state.archiver.owner_problem.set(status_of(frame));
         });
+        add_change("owner", storage_, frame.text(Tag::kState), frame.text(Tag::kValue));
     }
 }
 
@@ -341,6 +349,7 @@ bool Archiver::archive(const char* file, const char* path) {
         publish_success(file, !dropped.empty());
         dropped.empty() ? note_archived(file) : note_dropped(file);
         dropped.empty() ? reporter_.archived(file) : reporter_.dropped(dropped);
+        if (dropped.empty() && !std::exchange(store_answers_, true)) add_change("storage", storage_, "available");
         // The scheduler's to say, which knows more; without preloading there is none.
         if (dropped.empty() && shared_state() == nullptr) reminder_.look_at_clone(restored_, {});
         return true;

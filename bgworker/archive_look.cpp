@@ -1,5 +1,6 @@
 #include "bgworker/archive_look.h"
 
+#include "extension/configured.h"
 #include "extension/settings.h"
 
 namespace forge::server {
@@ -82,10 +83,8 @@ Result<ArchiveLook> look_at_archive(bool contents, const HelperLink::WakeCheck& 
     FORGE_TRY(link.start(deadline));
     FORGE_ASSIGN(const Frame configured, link.configure(1, settings_snapshot(), deadline));
     ArchiveLook look;
-    update_state([&](SharedState& state) {
-        store_configured(state, configured);
-        look.store = state.store.state;
-    });
+    note_configured(configured);
+    update_state([&](SharedState& state) { look.store = state.store.state; });
     if (look.store == StoreState::kError) return status_of(configured);
     if (look.store == StoreState::kOff) return look;
     Frame question = question_from_here(contents);

@@ -1,5 +1,6 @@
 #include "bgworker/retention.h"
 
+#include "extension/events.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 
@@ -81,6 +82,9 @@ Status RetentionRun::finish(Status status, const Frame& done) {
                                        : removed.empty() ? std::string("nothing to remove")
                                                          : removed + " removed");
     });
+    for (const std::string_view backup : done.all(Tag::kBackup)) add_event("backup", backup, "deleted", "retention");
+    if (!removed.empty()) add_event("retention", {}, "removed", removed);
+    if (!problem.ok()) add_change("retention", {}, "failed", problem.message());
     if (!removed.empty()) log_removal(removed);
     report(problem.ok() ? LOG : WARNING, problem.ok() ? held : problem.message(), problem.hint());
     return status;

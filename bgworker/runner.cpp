@@ -7,6 +7,7 @@
 #include "bgworker/backup_session.h"
 #include "bgworker/job.h"
 #include "core/base/crash_point.h"
+#include "extension/configured.h"
 #include "extension/events.h"
 #include "extension/helper_link.h"
 #include "extension/settings.h"
@@ -113,7 +114,7 @@ void Runner::enter(BackupPhase phase, int progress_phase) {
 void Runner::start_helper() {
     throw_if_error(link_.start(deadline_in(kStartPatience)));
     const Frame configured = value_or_throw(link_.configure(1, settings_snapshot(), deadline_in(kStartPatience)));
-    update_state([&](SharedState& state) { store_configured(state, configured); });
+    note_configured(configured);
     const std::string_view state = configured.text(Tag::kState);
     if (state == "clone") throw_status(status_of(configured));
     if (state == "off")

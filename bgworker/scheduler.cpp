@@ -8,9 +8,11 @@
 #include "bgworker/archive_look.h"
 #include "bgworker/job.h"
 #include "bgworker/key_search.h"
+#include "bgworker/notifier.h"
 #include "bgworker/retention.h"
 #include "bgworker/schedule.h"
 #include "extension/backlog.h"
+#include "extension/configured.h"
 #include "extension/durability.h"
 #include "extension/events.h"
 #include "extension/keys.h"
@@ -151,6 +153,7 @@ private:
     Deadline next_contents_{};
     Status look_problem_;
     Backoff look_retry_{kFirstCheckRetry, kLongestCheckRetry};
+    std::string healing_from_;        // first file that is archived again; empty = none waits
     bool switched_on_ = false;        // since the last backup
     std::int64_t excused_until_ = 0;  // runs of the schedule up to this minute are not made up for
 
@@ -170,6 +173,8 @@ private:
     Deadline retention_at_ = deadline_in(kFirstRetention);
     Backoff retention_retry_{kFirstRetentionRetry, kLongestRetentionRetry};
 
+    Notifier notifier_;
+
     KeySearch key_search_;
     std::vector<std::string> asked_keys_;  // by the last search
     Deadline keys_at_{};
@@ -188,6 +193,7 @@ void Scheduler::settings_reloaded() {
     backup_retry_.reset();
     keys_retry_.reset();
     keys_at_ = Deadline{};
+    notifier_.settings_reloaded();
 }
 
 void Scheduler::notice_promotion() {
@@ -403,6 +409,7 @@ void Scheduler::heal(const ArchiveLook& look) {
     const std::uint64_t marked = archive_again(look.on_disk);
     if (marked > 0) {
         update_state([&](SharedState& state) { state.scheduler.healed += marked; });
+        if (healing_from_.empty()) healing_from_ = look.on_disk.front();
         add_event("healing", look.on_disk.front(), "started", std::to_string(marked) + " files are archived again");
         call_server([&] {
             ereport(LOG,
@@ -415,6 +422,7 @@ void Scheduler::heal(const ArchiveLook& look) {
     }
     report_lost(look.holes);
     const bool settled = look.on_disk.empty() && look.waiting == 0;
+    if (settled && !healing_from_.empty()) add_event("healing", std::exchange(healing_from_, {}), "finished");
     if (settled && look.state == ArchiveLook::State::kBackup) settle_gaps(look.first_file, look.holes);
 }
 
@@ -580,7 +588,7 @@ void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     if (registered) return;
     runner_ = nullptr;
     fail_job(Status(Kind::kExhausted, "no background worker is free for the base backup",
-                    "Increase max_worker_processes by 2 for forge_backup."));
+                    "Increase max_worker_processes by 3 for forge_backup."));
     if (request == 0) backup_retry_.fail();
 }
 
@@ -651,6 +659,7 @@ milliseconds Scheduler::pause() const {
     const bool look_again = look_wanted_ || store_ == StoreState::kOff || store_ == StoreState::kError;
     if (may_look()) consider(look_again ? look_retry_.at() : std::max(next_look_, look_retry_.at()));
     consider(next_measurement_);
+    consider(notifier_.wanted_at());
     if (retention_.running() || key_search_.running()) consider(now + kRetentionPause);
     if (!asked_keys_.empty() && !key_search_.running()) consider(std::max(keys_at_, keys_retry_.at()));
     if (!in_recovery_ && retention_at_ > now) consider(retention_at_);
@@ -679,6 +688,7 @@ milliseconds Scheduler::tick() {
     wake_archiver();
     remind_of_restore();
     measure_backlog();
+    notifier_.follow(in_recovery_);
     publish();
     return look_again_ ? milliseconds(0) : pause();
 }

@@ -135,7 +135,7 @@ Status remove_leftovers(Session& session, repository::Repository& repository) {
 }
 
 int report(Session& session, const DeleteResult& result) {
-    session.log().log(LogLevel::kNotice, "deleted " + std::to_string(result.backups) + " backups, " +
+    session.log().log(LogLevel::kNotice, "deleted " + std::to_string(result.backups.size()) + " backups, " +
                                              amount(result.objects, result.bytes));
     for (const auto& refusal : result.refusals) session.log().warning(refusal.status.to_string());
     if (result.refused == 0) return kExitOk;

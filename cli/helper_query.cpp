@@ -203,6 +203,7 @@ private:
         FORGE_TRY(retention::execute(repository.store(), inventory, plan, result, unbounded())
                       .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
                                     std::to_string(plan.object_count()) + " objects"));
+        for (const std::string& backup : result.backups) done_.add(Tag::kBackup, backup);
         done_.add(Tag::kMessage, retention::summary_of(result)).add_number(Tag::kFailures, result.refused);
         if (!result.refusals.empty()) done_.add(Tag::kHint, result.refusals.front().status.message());
         return {};

@@ -142,6 +142,17 @@ inline void raise(const Failure& failure) {
                     failure.hint[0] != '\0' ? errhint("%s", failure.hint) : 0));
 }
 
+// Texts from outside the server may be in no encoding at all; a database accepts its own only.
+inline std::string in_server_encoding(std::string text) {
+    const char* const data = text.c_str();
+    const int length = static_cast<int>(text.size());
+    if (call_server([=] { return pg_verify_mbstr(GetDatabaseEncoding(), data, length, true); })) return text;
+    for (char& c : text) {
+        if ((static_cast<unsigned char>(c) & 0x80) != 0 || c == '\0') c = '?';
+    }
+    return text;
+}
+
 // The body of every function the server calls: `function` does the work in C++ and returns a plain value.
 template <typename Function>
 auto guarded(Function&& function) -> decltype(function()) {

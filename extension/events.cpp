@@ -60,7 +60,8 @@ std::string format_row(const EventRow& row) {
            std::string(row.detail.view()) + "\n";
 }
 
-void keep_line(std::string_view line) {
+// The caller holds the lock.
+void keep_line(EventsInfo& events, std::string_view line) {
     std::array<std::string_view, kFields> fields;
     for (std::size_t i = 0; i < kFields; ++i) {
         const std::size_t end = i + 1 == kFields ? line.size() : line.find('\t');
@@ -69,10 +70,7 @@ void keep_line(std::string_view line) {
         line.remove_prefix(std::min(line.size(), end + 1));
     }
     const auto micros = parse_number<std::int64_t>(fields[0]);
-    if (!micros) return;
-    const TimestampTz at = from_unix_micros(*micros);
-    const StateLock lock(shared_state(), LW_EXCLUSIVE);
-    keep(*shared_events(), at, {fields[1], fields[2], fields[3], fields[4]});
+    if (micros) keep(events, from_unix_micros(*micros), {fields[1], fields[2], fields[3], fields[4]});
 }
 
 std::string read_whole(int file, off_t size) {
@@ -91,22 +89,60 @@ void shorten(int file) {
     if (ftruncate(file, 0) == 0) (void)!pwrite(file, text.data(), text.size(), 0);
 }
 
-}  // namespace
+bool is_loaded() {
+    const StateLock lock(shared_state(), LW_SHARED);
+    return shared_events()->is_loaded;
+}
 
-void add_event(std::string_view kind, std::string_view subject, std::string_view outcome, std::string_view detail) {
-    if (shared_state() == nullptr) return;
-    EventRow row{};
-    const std::string clean = one_line(detail);
-    {
-        const StateLock lock(shared_state(), LW_EXCLUSIVE);
-        EventsInfo& events = *shared_events();
-        keep(events, GetCurrentTimestamp(), {kind, subject, outcome, clean});
-        row = events.rows[(events.count - 1) % kMaxEvents];
-    }
+void write_line(const EventRow& row) {
     (void)mkdir(kDirectory, static_cast<mode_t>(pg_dir_create_mode));
     const EventFile file(O_WRONLY | O_CREAT | O_APPEND, LOCK_SH);
     const std::string line = format_row(row);
     if (file.good()) (void)!write(file.get(), line.data(), line.size());
+}
+
+// Only `when(newest of the kind or null)` holds.
+template <typename When>
+void add(const std::array<std::string_view, kFields - 1>& texts, const When& when) {
+    if (shared_state() == nullptr) return;
+    load_events();
+    EventRow row{};
+    const std::string clean = one_line(texts[3]);
+    {
+        const StateLock lock(shared_state(), LW_EXCLUSIVE);
+        EventsInfo& events = *shared_events();
+        if (!when(events)) return;
+        keep(events, GetCurrentTimestamp(), {texts[0], texts[1], texts[2], clean});
+        row = events.rows[(events.count - 1) % kMaxEvents];
+    }
+    write_line(row);
+    wake_scheduler();  // which tells listeners
+}
+
+const EventRow* newest_of(const EventsInfo& events, std::string_view kind) {
+    for (std::uint64_t i = events.count; i > events.count - std::min(events.count, kMaxEvents); --i) {
+        const EventRow& row = events.rows[(i - 1) % kMaxEvents];
+        if (row.kind.view() == kind) return &row;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+void add_event(std::string_view kind, std::string_view subject, std::string_view outcome, std::string_view detail) {
+    add({kind, subject, outcome, detail}, [](const EventsInfo&) { return true; });
+}
+
+void add_change(std::string_view kind, std::string_view subject, std::string_view outcome, std::string_view detail) {
+    // As it would be kept: a long subject is cut.
+    EventRow row{};
+    row.subject.set(subject);
+    row.outcome.set(outcome);
+    add({kind, subject, outcome, detail}, [&](const EventsInfo& events) {
+        const EventRow* const newest = newest_of(events, kind);
+        return newest == nullptr || newest->subject.view() != row.subject.view() ||
+               newest->outcome.view() != row.outcome.view();
+    });
 }
 
 std::vector<EventRow> copy_events() {
@@ -120,18 +156,36 @@ std::vector<EventRow> copy_events() {
     return rows;
 }
 
+EventCounts count_events() {
+    if (shared_state() == nullptr) return {};
+    const StateLock lock(shared_state(), LW_SHARED);
+    return {shared_events()->count, shared_events()->told};
+}
+
+void note_told(std::uint64_t count) {
+    const StateLock lock(shared_state(), LW_EXCLUSIVE);
+    EventsInfo& events = *shared_events();
+    events.told = std::max(events.told, count);
+}
+
 void load_events() {
+    if (shared_state() == nullptr || is_loaded()) return;
     const EventFile file(O_RDWR, LOCK_EX);
     struct stat info {};
-    if (!file.good() || fstat(file.get(), &info) != 0) return;
-    if (!copy_events().empty()) return;
-    const std::string text = read_whole(file.get(), info.st_size);
-    std::string_view rest(text);
-    for (std::size_t end = rest.find('\n'); end != rest.npos; end = rest.find('\n')) {
-        keep_line(rest.substr(0, end));
-        rest.remove_prefix(end + 1);
+    const bool readable = file.good() && fstat(file.get(), &info) == 0;
+    const std::string text = readable ? read_whole(file.get(), info.st_size) : std::string();
+    {
+        const StateLock lock(shared_state(), LW_EXCLUSIVE);
+        EventsInfo& events = *shared_events();
+        if (std::exchange(events.is_loaded, true)) return;
+        std::string_view rest(text);
+        for (std::size_t end = rest.find('\n'); end != rest.npos; end = rest.find('\n')) {
+            keep_line(events, rest.substr(0, end));
+            rest.remove_prefix(end + 1);
+        }
+        events.told = events.count;
     }
-    if (info.st_size > kLongFile) shorten(file.get());
+    if (readable && info.st_size > kLongFile) shorten(file.get());
 }
 
 }  // namespace forge::server

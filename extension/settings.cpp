@@ -84,6 +84,8 @@ void define_schedule_settings() {
                   "Time between two looks at whether the storage has all that is needed.",
                   "What is missing and still in pg_wal is archived again; for what is lost a base backup is made.",
                   &settings.check_interval, 5 * 60 * 1000, {1000, 24 * 3600 * 1000}, GUC_UNIT_MS);
+    define_text("forge_backup.notify_database", "Database in which listeners of channel forge_backup learn of events.",
+                "Empty means: nobody is notified.", &settings.notify_database, "");
     define_text("forge_backup.corrupt_pages", "What a base backup does that finds corrupt pages: warn or fail.",
                 "With \"warn\" it is made, and they are recorded in it.", &settings.corrupt_pages, "warn");
     define_text("forge_backup.clone_policy", "What a restored copy does about backups of its own: warn, off or on.",

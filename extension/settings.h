@@ -37,6 +37,7 @@ struct SettingValues {
     int memory_limit;        // kilobytes
     int backlog_limit;       // megabytes
     int check_interval;      // milliseconds
+    char* notify_database;
     char* helper_path;
 };
 extern SettingValues settings;

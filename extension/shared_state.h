@@ -155,7 +155,9 @@ struct EventRow {
 };
 inline constexpr std::uint64_t kMaxEvents = 1000;
 struct EventsInfo {
+    bool is_loaded;       // with what earlier runs of the server left
     std::uint64_t count;  // so far
+    std::uint64_t told;   // of them, to listeners
     EventRow rows[kMaxEvents];
 };
 
@@ -220,6 +222,7 @@ struct SchedulerInfo {
     TimestampTz next_run;
     TimestampTz retry_at;  // of a base backup that failed; 0 = none waits
     Problem problem;       // wrong schedule or time zone, helper that does not start
+    Problem notify_problem;  // listeners that cannot be told about events
     Text<32> backups;      // "unknown", "none", "some"
     // The newest backup that leads to now, as the last look into the storage found it.
     Text<128> newest;
@@ -263,7 +266,7 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 8;
+    static constexpr std::uint32_t kVersion = 9;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -317,12 +320,6 @@ std::unique_ptr<SharedState> copy_state();
 
 // Tells the scheduler that there is something to look at.
 void wake_scheduler();
-
-// Keeps what a kConfigured frame says. Returns true if the state or the storage is another one than before.
-bool store_configured(SharedState& state, const protocol::Frame& frame);
-
-// A value that the helper told with the settings; empty when it has not told any.
-std::string_view effective_setting(const StoreInfo& store, std::string_view name);
 
 std::string_view state_name(StoreState state);
 std::string_view phase_name(BackupPhase phase);

@@ -35,17 +35,6 @@ constexpr std::string_view kPreloadHint = "Add forge_backup to shared_preload_li
 
 // --- rows ------------------------------------------------------------------------------------------------------------
 
-// Texts from outside the server may be in no encoding at all; a database accepts its own only.
-std::string in_server_encoding(std::string text) {
-    const char* const data = text.c_str();
-    const int length = static_cast<int>(text.size());
-    if (call_server([=] { return pg_verify_mbstr(GetDatabaseEncoding(), data, length, true); })) return text;
-    for (char& c : text) {
-        if ((static_cast<unsigned char>(c) & 0x80) != 0 || c == '\0') c = '?';
-    }
-    return text;
-}
-
 // Turns texts into the columns of a set-returning function, by the input functions of their types.
 class RowSink {
 public:
@@ -192,20 +181,39 @@ Frame about_backup(FunctionCallInfo fcinfo, FrameType type) {
     return question;
 }
 
+// An event for the whole of it; what is wrong stands in the rows.
 void write_verify_backup(FunctionCallInfo fcinfo) {
-    answer_by_helper(fcinfo, about_backup(fcinfo, FrameType::kVerify), kUnhurried);
+    RowSink sink(fcinfo);
+    const Frame question = about_backup(fcinfo, FrameType::kVerify);
+    std::uint64_t objects = 0;
+    std::uint64_t problems = 0;
+    ask_helper(question, kUnhurried, [&](Row row) {
+        ++objects;
+        if (row.size() > 1 && row[1] != "ok") ++problems;
+        sink.add(std::move(row));
+    });
+    add_event("verification", question.text(Tag::kName), problems == 0 ? "good" : "bad",
+              number(objects) + " objects, " + number(problems) + " problems");
 }
 
 void write_mark_backup(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const bool permanent = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
     Frame question = about_backup(fcinfo, FrameType::kMarkBackup);
-    question.add_number(Tag::kPermanent, PG_ARGISNULL(1) || PG_GETARG_BOOL(1) ? 1 : 0);
-    answer_by_helper(fcinfo, question);
+    ask_helper(question.add_number(Tag::kPermanent, permanent ? 1 : 0), kQueryPatience, [&](Row row) {
+        if (!row.empty() && row[0]) add_event("backup", *row[0], permanent ? "permanent" : "not permanent");
+        sink.add(std::move(row));
+    });
 }
 
 void write_delete_backup(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
     Frame question = about_backup(fcinfo, FrameType::kDeleteBackup);
     question.add_number(Tag::kForce, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1) ? 1 : 0);
-    answer_by_helper(fcinfo, question, kUnhurried);
+    ask_helper(question, kUnhurried, [&](Row row) {
+        if (!row.empty() && row[0]) add_event("backup", *row[0], "deleted", "delete_backup()");
+        sink.add(std::move(row));
+    });
 }
 
 // Whose retention is judged: that of the server's own timeline, by its schedule.
@@ -247,6 +255,7 @@ std::string report_html(FunctionCallInfo fcinfo) {
 
 void write_adopt_prefix(FunctionCallInfo fcinfo) {
     answer_by_helper(fcinfo, Frame(FrameType::kAdoptPrefix));
+    add_event("owner", {}, "adopted");
     // The archiver sleeps for a minute after a refusal, the scheduler for longer.
     PgArchWakeup();
     wake_scheduler();
@@ -407,6 +416,11 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
     rows.add("scheduler", scheduler.pid != 0 ? "running" : "not running",
              scheduler.pid != 0 ? Cell("pid " + number(static_cast<std::uint64_t>(scheduler.pid))) : Cell());
     rows.add_problem("scheduler_problem", scheduler.problem);
+    if (settings.notify_database != nullptr && settings.notify_database[0] != '\0') {
+        const EventCounts events = count_events();
+        rows.add("listeners", settings.notify_database, number(events.told) + " of " + number(events.all) + " events told");
+    }
+    rows.add_problem("notify_problem", scheduler.notify_problem);
     rows.add("schedule", text_or_null(settings.schedule), text_or_null(settings.schedule_timezone));
     rows.add("next_backup", time_or_null(scheduler.next_run));
     if (scheduler.retry_at != 0)

@@ -55,7 +55,7 @@
 // kRetain       kTimeline, kSchedule (cron expression, may be empty), kExecute -> kRow backup, keep, reason, objects,
 //               bytes; the last row, with null for the backup, is WAL; then kDone. With kExecute 1 the plan is carried
 //               out: kDone kMessage (what was removed, empty = nothing), kState (why nothing may be, empty = it may),
-//               kFailures (objects the store refused to remove), kHint (the first refusal)
+//               kBackup* (those that are gone), kFailures (objects the store refused to remove), kHint (the first refusal)
 // kReport       kTimeline, kSchedule as for kRetain, kValue (a JSON object: what the server knows; none: nothing)
 //               -> kRow with one piece of the page each, then kDone. A store that cannot be read, and settings that are
 //               wrong or say nothing, make a page that says so.

@@ -47,7 +47,7 @@ private:
                 }
                 if (removed) {
                     FORGE_CRASH_POINT("delete-backup-unlisted");
-                    ++result_.backups;
+                    result_.backups.push_back(backup.name);
                     continue;
                 }
             } else {
@@ -144,11 +144,11 @@ Status execute(store::ObjectStore& store, const Inventory& inventory, const Dele
 }
 
 std::string summary_of(const DeleteResult& result) {
-    if (result.backups == 0 && result.objects == 0) return {};
+    if (result.backups.empty() && result.objects == 0) return {};
     const auto counted = [](std::uint64_t count, const char* what) {
         return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
     };
-    return counted(result.backups, "backup") + ", " + counted(result.objects, "object") + ", " +
+    return counted(result.backups.size(), "backup") + ", " + counted(result.objects, "object") + ", " +
            format_size(result.bytes);
 }
 

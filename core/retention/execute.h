@@ -9,7 +9,7 @@
 namespace forge::retention {
 
 struct DeleteResult {
-    std::uint64_t backups = 0;  // whose sentinel is gone, or that had none
+    std::vector<std::string> backups;  // whose sentinel is gone, or that had none
     std::uint64_t objects = 0;
     std::uint64_t bytes = 0;  // of the objects; a sentinel counts as nothing
     std::uint64_t refused = 0;

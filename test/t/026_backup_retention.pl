@@ -53,6 +53,9 @@ like(status_value($node, 'retention_problem'), qr/refused to remove \d+ objects/
 like(log_since($node, $offset), qr/LOG:  forge_backup: retention removed 3 backups/, 'one line in the log says it');
 my @refused = log_since($node, $offset) =~ /retention: the store refused/g;
 is(scalar @refused, 1, 'S21: and one the refusal');
+sub events { return $node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', subject, outcome), ', ' ORDER BY time) FROM forge_backup.events WHERE $_[0]"); }
+is(events(q{kind = 'backup' AND outcome = 'deleted' AND detail = 'retention'}), join(', ', map { "$_ deleted" } reverse @backups[ 1 .. 3 ]), 'the events name each of them');
+like(events(q{kind = 'retention'}), qr/failed$/, 'S21: and have the refusal');
 chmod 0700, $parts;
 my %wal = map { $_ => 1 } wal_names($bucket);
 ok($wal{ substr($backups[0], 5) }, 'the WAL of the permanent backup is there');

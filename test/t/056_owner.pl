@@ -37,6 +37,7 @@ like(archive_value($clone, 'hint'), qr/copy of that cluster: give it a prefix of
 switch_wal($clone) for 1 .. 3;
 wait_until('the archiver has tried again',
 	sub { $clone->safe_psql('postgres', 'SELECT failed_count > 3 FROM pg_stat_archiver') eq 't' });
+is($clone->safe_psql('postgres', q{SELECT outcome FROM forge_backup.events WHERE kind = 'owner' ORDER BY time DESC LIMIT 1}), 'foreign', 'H4: the events have it');
 my @lines = log_since($clone, $offset) =~ /WARNING:.*could not archive.*belongs to another cluster/g;
 is(scalar @lines, 1, 'H4: the log says it once');
 my ($code, $out, $err) = $clone->psql('postgres', 'SELECT forge_backup.trigger_basebackup()');

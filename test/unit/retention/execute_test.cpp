@@ -108,7 +108,7 @@ TEST(Execute, S21ALockedSentinelKeepsItsBackupItsChainAndItsWal) {
     const DeletePlan plan = plan_before(inventory, {kF9, Modifier::kNone, false}).value();
     DeleteResult result;
     ASSERT_TRUE(execute(failing, inventory, plan, result, store.context()).ok());
-    EXPECT_EQ(result.backups, 1U);
+    EXPECT_EQ(result.backups.size(), 1U);
     EXPECT_EQ(result.refused, 1U);
     EXPECT_GT(result.skipped, 0U);
     expect_whole(store, "with a locked sentinel");
