@@ -54,6 +54,7 @@ std::optional<Status> RetentionRun::look() {
     if (!begun_.ok()) return finish(std::move(begun_), Frame());
     while (const auto frame = link_->poll()) {
         if (frame->type == FrameType::kFailed) return finish(status_of(*frame), *frame);
+        if (frame->type == FrameType::kProgress) show(*frame);
         if (frame->type == FrameType::kDone) return finish(Status(), *frame);
     }
     if (!link_->running())
@@ -63,8 +64,15 @@ std::optional<Status> RetentionRun::look() {
     return finish(Status(Kind::kTimeout, "the helper process did not end in time"), Frame());
 }
 
+// A look that finds nothing to remove is not shown.
+void RetentionRun::show(const Frame& progress) {
+    if (shown_ == nullptr) shown_ = std::make_unique<Operation>("retention", std::string_view());
+    shown_->note(progress);
+}
+
 void RetentionRun::stop() {
     link_.reset();
+    shown_.reset();
     begun_ = Status();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "extension/helper_link.h"
+#include "extension/operations.h"
 
 namespace forge::server {
 
@@ -20,9 +21,11 @@ public:
 private:
     Status begin(const HelperLink::WakeCheck& interrupted);
     Status finish(Status status, const protocol::Frame& done);
+    void show(const protocol::Frame& progress);
     void report(int level, const std::string& message, const std::string& hint);
 
     std::unique_ptr<HelperLink> link_;
+    std::unique_ptr<Operation> shown_;
     Status begun_;
     Deadline deadline_{};
     std::string reported_;

@@ -8,6 +8,7 @@
 
 #include "cli/common.h"
 #include "cli/exit_codes.h"
+#include "cli/progress_line.h"
 #include "cli/list_rows.h"
 #include "cli/server_connection.h"
 #include "core/backup/control_file.h"
@@ -126,6 +127,14 @@ void print_json(const DeletePlan& plan, bool confirmed) {
     }
     std::printf("%s],\"objects\":%llu,\"bytes\":%llu}\n", json.c_str(),
                 static_cast<unsigned long long>(plan.object_count()), static_cast<unsigned long long>(plan.bytes()));
+}
+
+Status execute_with_progress(const CommandLine& line, Session& session, repository::Repository& repository,
+                             const Inventory& inventory, const DeletePlan& plan, DeleteResult& result) {
+    const ProgressLine shown(line.global(), session.log(), [&] {
+        return ProgressSample{"deleting", result.bytes.load(), plan.bytes()};
+    });
+    return retention::execute(repository.store(), inventory, plan, result, session.context());
 }
 
 Status remove_leftovers(Session& session, repository::Repository& repository) {
@@ -261,7 +270,7 @@ int run_delete(CommandLine& line) {
         return kExitOk;
     }
     DeleteResult result;
-    Status status = retention::execute(repository->store(), *inventory, *plan, result, context);
+    Status status = execute_with_progress(line, session, *repository, *inventory, *plan, result);
     if (status.ok() && (by_policy || (order.words[0] == "garbage" && order.words[1] != "ARCHIVES")))
         status = remove_leftovers(session, *repository);
     if (!status.ok())

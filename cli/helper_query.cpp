@@ -27,6 +27,7 @@ namespace {
 
 // A backend cancels earlier by closing the link; this only bounds a question nobody waits for.
 constexpr std::chrono::minutes kLongest{10};
+constexpr milliseconds kProgressInterval{250};
 
 class QueryRole {
 public:
@@ -36,9 +37,10 @@ public:
     void run() {
         while (true) {
             Frame frame;
-            const Channel::Event event = channel_.receive(frame, seconds(60));
+            const Channel::Event event = channel_.receive(frame, jobs_.busy() ? kProgressInterval : seconds(60));
             if (event == Channel::Event::kEnd) break;
             if (event == Channel::Event::kFrame) handle(frame);
+            if (event == Channel::Event::kTimeout) send_progress();
         }
         end_process_after(seconds(2));
         cancel_.cancel();
@@ -128,6 +130,13 @@ private:
         options.concurrency = repository.settings().download_concurrency;
         options.rate_limit = repository.settings().network_rate_limit;
         restore::VerifyProgress progress;
+        const Shown shown(*this, [&progress] {
+            return Frame(FrameType::kProgress)
+                .add_number(Tag::kBytesTotal, progress.bytes_total)
+                .add_number(Tag::kBytesDone, progress.bytes_done)
+                .add_number(Tag::kFilesTotal, progress.objects_total)
+                .add_number(Tag::kFilesDone, progress.objects_done);
+        });
         const auto report = [this](const restore::VerifyFinding& finding) {
             send_row({finding.object, std::string(level_name(finding.level)), std::to_string(finding.stored_size),
                       finding.detail.empty() ? std::optional<std::string>() : finding.detail});
@@ -173,9 +182,7 @@ private:
         FORGE_ASSIGN(const auto plan, retention::plan_target(inventory, name, false));
         if (frame.number(Tag::kForce) == 0) FORGE_TRY(retention::check_something_is_left(inventory, plan));
         retention::DeleteResult result;
-        FORGE_TRY(retention::execute(repository.store(), inventory, plan, result, unbounded())
-                      .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
-                                    std::to_string(plan.object_count()) + " objects"));
+        FORGE_TRY(execute(plan, inventory, repository, result));
         if (result.refused > 0)
             return Status(Kind::kDenied,
                           "the store refused to delete " + std::to_string(result.refused) + " of " +
@@ -185,6 +192,20 @@ private:
         for (const auto& backup : plan.backups)
             send_row({backup.name, std::to_string(backup.object_count()), std::to_string(backup.bytes)});
         return {};
+    }
+
+    Status execute(const retention::DeletePlan& plan, const retention::Inventory& inventory,
+                   repository::Repository& repository, retention::DeleteResult& result) {
+        const Shown shown(*this, [&plan, &result] {
+            return Frame(FrameType::kProgress)
+                .add_number(Tag::kBytesTotal, plan.bytes())
+                .add_number(Tag::kBytesDone, result.bytes)
+                .add_number(Tag::kFilesTotal, plan.object_count())
+                .add_number(Tag::kFilesDone, result.objects);
+        });
+        return retention::execute(repository.store(), inventory, plan, result, unbounded())
+            .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
+                          std::to_string(plan.object_count()) + " objects");
     }
 
     Status retain(const Frame& frame, repository::Repository& repository) {
@@ -200,13 +221,32 @@ private:
     Status carry_out(const retention::DeletePlan& plan, const retention::Inventory& inventory,
                      repository::Repository& repository) {
         retention::DeleteResult result;
-        FORGE_TRY(retention::execute(repository.store(), inventory, plan, result, unbounded())
-                      .with_context("deletion stopped after " + std::to_string(result.objects) + " of " +
-                                    std::to_string(plan.object_count()) + " objects"));
+        FORGE_TRY(execute(plan, inventory, repository, result));
         for (const std::string& backup : result.backups) done_.add(Tag::kBackup, backup);
         done_.add(Tag::kMessage, retention::summary_of(result)).add_number(Tag::kFailures, result.refused);
         if (!result.refusals.empty()) done_.add(Tag::kHint, result.refusals.front().status.message());
         return {};
+    }
+
+    // While it is there, what `sample` says is told now and then.
+    class Shown {
+    public:
+        Shown(QueryRole& role, std::function<Frame()> sample) : role_(role) { set(std::move(sample)); }
+        ~Shown() { set({}); }
+        Shown(const Shown&) = delete;
+        Shown& operator=(const Shown&) = delete;
+
+    private:
+        void set(std::function<Frame()> sample) {
+            const std::lock_guard lock(role_.progress_mutex_);
+            role_.progress_ = std::move(sample);
+        }
+        QueryRole& role_;
+    };
+
+    void send_progress() {
+        const std::lock_guard lock(progress_mutex_);
+        if (progress_) channel_.send(progress_());
     }
 
     static std::string_view level_name(restore::VerifyFinding::Level level) {
@@ -313,6 +353,8 @@ private:
     Configuration config_;
     Frame done_{FrameType::kDone};  // what the end of the running answer says
     CancelToken cancel_;
+    std::mutex progress_mutex_;
+    std::function<Frame()> progress_;  // of the running job
     JobThread jobs_;  // last: its jobs use the rest
 };
 

@@ -234,6 +234,16 @@ struct SchedulerInfo {
     TimestampTz measured_at;
 };
 
+// See extension/operations.h.
+struct OperationRow {
+    int pid;  // 0 = free
+    Text<16> name;
+    Text<128> subject;
+    TimestampTz started_at;
+    std::uint64_t bytes_total, bytes_done, objects_total, objects_done;  // totals are 0 until they are known
+};
+inline constexpr int kMaxOperations = 16;
+
 // How the last look of retention ended, in the process that decides.
 struct RetentionInfo {
     TimestampTz finished_at;
@@ -281,6 +291,7 @@ struct SharedState {
     GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;
+    OperationRow operations[kMaxOperations];
     RetentionInfo retention;
     KeysInfo keys;
     StatisticsInfo statistics;

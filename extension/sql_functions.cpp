@@ -11,6 +11,7 @@
 #include "extension/helper_link.h"
 #include "extension/restored.h"
 #include "extension/server_check.h"
+#include "extension/operations.h"
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 #include "extension/statistics.h"
@@ -100,7 +101,8 @@ std::string utc_text(TimestampTz at) {
 // --- questions to a helper -------------------------------------------------------------------------------------------
 
 // One question; each row of the answer goes to `take`. Interruptible; the helper is gone afterwards, whatever happens.
-void ask_helper(const Frame& question, seconds patience, const std::function<void(Row)>& take) {
+void ask_helper(const Frame& question, seconds patience, const std::function<void(Row)>& take,
+                Operation* shown = nullptr) {
     HelperLink link(HelperRole::kQuery);
     const Deadline deadline = deadline_in(patience);
     throw_if_error(link.start(deadline));
@@ -117,6 +119,7 @@ void ask_helper(const Frame& question, seconds patience, const std::function<voi
         const Frame frame = value_or_throw(link.receive(deadline));
         if (frame.type == FrameType::kFailed) throw_status(status_of(frame));
         if (frame.type == FrameType::kDone) return;
+        if (frame.type == FrameType::kProgress && shown != nullptr) shown->note(frame);
         if (frame.type != FrameType::kRow) continue;
         Row row;
         for (const Frame::Field& field : frame.fields) {
@@ -187,11 +190,12 @@ void write_verify_backup(FunctionCallInfo fcinfo) {
     const Frame question = about_backup(fcinfo, FrameType::kVerify);
     std::uint64_t objects = 0;
     std::uint64_t problems = 0;
+    Operation shown("verify", question.text(Tag::kName));
     ask_helper(question, kUnhurried, [&](Row row) {
         ++objects;
         if (row.size() > 1 && row[1] != "ok") ++problems;
         sink.add(std::move(row));
-    });
+    }, &shown);
     add_event("verification", question.text(Tag::kName), problems == 0 ? "good" : "bad",
               number(objects) + " objects, " + number(problems) + " problems");
 }
@@ -210,10 +214,11 @@ void write_delete_backup(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     Frame question = about_backup(fcinfo, FrameType::kDeleteBackup);
     question.add_number(Tag::kForce, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1) ? 1 : 0);
+    Operation shown("delete", question.text(Tag::kName));
     ask_helper(question, kUnhurried, [&](Row row) {
         if (!row.empty() && row[0]) add_event("backup", *row[0], "deleted", "delete_backup()");
         sink.add(std::move(row));
-    });
+    }, &shown);
 }
 
 // Whose retention is judged: that of the server's own timeline, by its schedule.
@@ -657,30 +662,52 @@ void write_gaps(FunctionCallInfo fcinfo) {
     }
 }
 
-void write_progress(FunctionCallInfo fcinfo) {
-    RowSink sink(fcinfo);
-    const auto state = copy_state();
-    if (state == nullptr || state->backup.phase == BackupPhase::kIdle) return;
-    const BackupInfo& backup = state->backup;
+struct Pace {
     Cell percent;
-    Cell remaining;
-    if (backup.bytes_total > 0) {
-        const double part =
-            std::min(1.0, static_cast<double>(backup.bytes_done) / static_cast<double>(backup.bytes_total));
-        std::array<char, 32> text{};
-        pg_snprintf(text.data(), text.size(), "%.1f", part * 100);
-        percent = text.data();
-        const double elapsed = static_cast<double>(GetCurrentTimestamp() - backup.copying_since) / USECS_PER_SEC;
-        if (part > 0 && backup.phase == BackupPhase::kCopying) {
-            pg_snprintf(text.data(), text.size(), "%.0f seconds", elapsed * (1 - part) / part);
-            remaining = text.data();
-        }
-    }
-    sink.add({text_or_null(backup.name.view()), std::string(phase_name(backup.phase)),
+    Cell rate;       // bytes a second
+    Cell remaining;  // an interval
+};
+
+// Of something that reads, or removes, so many bytes since `begun`; 0 = it has not begun.
+Pace pace_of(std::uint64_t done, std::uint64_t total, TimestampTz begun) {
+    Pace pace;
+    const double elapsed = static_cast<double>(GetCurrentTimestamp() - begun) / USECS_PER_SEC;
+    std::array<char, 32> text{};
+    if (begun != 0 && done > 0 && elapsed > 0)
+        pace.rate = number(static_cast<std::uint64_t>(static_cast<double>(done) / elapsed));
+    if (total == 0) return pace;
+    const double part = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+    pg_snprintf(text.data(), text.size(), "%.1f", part * 100);
+    pace.percent = text.data();
+    if (!pace.rate) return pace;
+    pg_snprintf(text.data(), text.size(), "%.0f seconds", elapsed * (1 - part) / part);
+    pace.remaining = text.data();
+    return pace;
+}
+
+void add_backup_progress(RowSink& sink, const BackupInfo& backup) {
+    if (backup.phase == BackupPhase::kIdle) return;
+    const bool copies = backup.phase == BackupPhase::kCopying;
+    Pace pace = pace_of(backup.bytes_done, backup.bytes_total, copies ? backup.copying_since : 0);
+    sink.add({"backup", text_or_null(backup.name.view()), std::string(phase_name(backup.phase)),
               std::string(reason_name(backup.reason)),
               backup.runner_pid == 0 ? Cell() : Cell(number(static_cast<std::uint64_t>(backup.runner_pid))),
               time_or_null(backup.started_at), number(backup.bytes_total), number(backup.bytes_done),
-              number(backup.bytes_stored), percent, number(backup.files_total), number(backup.files_done), remaining});
+              number(backup.bytes_stored), std::move(pace.percent), number(backup.files_total),
+              number(backup.files_done), std::move(pace.rate), std::move(pace.remaining)});
+}
+
+void write_progress(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    if (const auto state = copy_state(); state != nullptr) add_backup_progress(sink, state->backup);
+    for (const OperationRow& row : running_operations()) {
+        Pace pace = pace_of(row.bytes_done, row.bytes_total, row.started_at);
+        const std::string_view phase = row.bytes_total == 0 ? "starting" : row.name.view() == "verify" ? "reading" : "removing";
+        sink.add({std::string(row.name.view()), text_or_null(row.subject.view()), std::string(phase), std::nullopt,
+                  number(static_cast<std::uint64_t>(row.pid)), time_or_null(row.started_at), number(row.bytes_total),
+                  number(row.bytes_done), std::nullopt, std::move(pace.percent), number(row.objects_total),
+                  number(row.objects_done), std::move(pace.rate), std::move(pace.remaining)});
+    }
 }
 
 // A function that returns the text which `make` makes.

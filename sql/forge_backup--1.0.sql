@@ -229,6 +229,7 @@ COMMENT ON FUNCTION get_gaps() IS
     'the rows of the view gaps';
 
 CREATE FUNCTION get_progress(
+    OUT operation text,
     OUT name text,
     OUT phase text,
     OUT reason text,
@@ -240,12 +241,13 @@ CREATE FUNCTION get_progress(
     OUT percent numeric,
     OUT files_total bigint,
     OUT files_done bigint,
+    OUT rate bigint,
     OUT remaining interval)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'forge_progress'
 LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_progress() IS
-    'the row of the view progress';
+    'the rows of the view progress';
 
 CREATE FUNCTION get_statistics(
     OUT kind text,
@@ -388,19 +390,21 @@ COMMENT ON COLUMN gaps.state IS 'open, bridged (a newer base backup exists) or h
 CREATE VIEW progress AS
     SELECT * FROM @extschema@.get_progress();
 COMMENT ON VIEW progress IS
-    'the base backup that is being made, from memory; no row if there is none';
+    'base backups, verifications and deletions that are going on, from memory; no row if there is none';
+COMMENT ON COLUMN progress.operation IS 'backup, verify, delete or retention';
 COMMENT ON COLUMN progress.name IS 'name of the backup';
-COMMENT ON COLUMN progress.phase IS 'starting, waiting for checkpoint, copying, waiting for WAL or finishing';
-COMMENT ON COLUMN progress.reason IS 'why it is made, for example request or schedule';
-COMMENT ON COLUMN progress.pid IS 'process that makes it; pg_cancel_backend(pid) cancels it';
+COMMENT ON COLUMN progress.phase IS 'of a backup starting, waiting for checkpoint, copying, waiting for WAL or finishing; else starting, reading or removing';
+COMMENT ON COLUMN progress.reason IS 'why a backup is made, for example request or schedule';
+COMMENT ON COLUMN progress.pid IS 'process that does it; pg_cancel_backend(pid) cancels a backup, a verification or a deletion';
 COMMENT ON COLUMN progress.started_at IS 'when it was begun';
-COMMENT ON COLUMN progress.bytes_total IS 'estimated bytes to read';
-COMMENT ON COLUMN progress.bytes_done IS 'bytes read';
-COMMENT ON COLUMN progress.bytes_stored IS 'bytes written to the storage';
+COMMENT ON COLUMN progress.bytes_total IS 'estimated bytes to read, or bytes in the storage to read or remove';
+COMMENT ON COLUMN progress.bytes_done IS 'bytes read or removed';
+COMMENT ON COLUMN progress.bytes_stored IS 'bytes a backup has written to the storage';
 COMMENT ON COLUMN progress.percent IS 'bytes_done of bytes_total';
-COMMENT ON COLUMN progress.files_total IS 'files to read';
-COMMENT ON COLUMN progress.files_done IS 'files read';
-COMMENT ON COLUMN progress.remaining IS 'estimated time until everything is read';
+COMMENT ON COLUMN progress.files_total IS 'files, or objects in the storage, to read or remove';
+COMMENT ON COLUMN progress.files_done IS 'files or objects read or removed';
+COMMENT ON COLUMN progress.rate IS 'bytes a second since it began';
+COMMENT ON COLUMN progress.remaining IS 'estimated time until everything is read or removed';
 
 CREATE VIEW statistics AS
     SELECT * FROM @extschema@.get_statistics();

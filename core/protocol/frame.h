@@ -64,6 +64,8 @@
 // kSearchKeys   kKey* "fingerprint<TAB>object": old keys whose need is asked for, and an object that needed each (may
 //               be empty) -> kKeys: kKey* "fingerprint<TAB>yes|no|unknown<TAB>object", kCounter (objects that were
 //               looked at), then kDone
+// kVerify, kDeleteBackup and kRetain send kProgress (kBytesTotal, kBytesDone, kFilesTotal, kFilesDone: of objects), at most 4 a
+// second, before the kDone.
 // A row has one kValue or kNull field a column, in order; instants in rows are texts as format_postgres() makes them.
 #pragma once
 

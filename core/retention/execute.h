@@ -4,14 +4,17 @@
 // and skipped, and whatever a backup needs that stays listed because of that stays with it.
 #pragma once
 
+#include <atomic>
+
 #include "core/retention/delete_plan.h"
 
 namespace forge::retention {
 
 struct DeleteResult {
     std::vector<std::string> backups;  // whose sentinel is gone, or that had none
-    std::uint64_t objects = 0;
-    std::uint64_t bytes = 0;  // of the objects; a sentinel counts as nothing
+    // These may be read by others meanwhile.
+    std::atomic<std::uint64_t> objects{0};
+    std::atomic<std::uint64_t> bytes{0};  // of the objects; a sentinel counts as nothing
     std::uint64_t refused = 0;
     struct Refusal {
         std::string key;

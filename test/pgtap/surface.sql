@@ -65,8 +65,8 @@ SELECT columns_are('forge_backup', 'archive_errors', ARRAY['class', 'failed_coun
 SELECT columns_are('forge_backup', 'data_at_risk', ARRAY['state', 'durable_lsn', 'current_lsn', 'bytes', 'seconds', 'since']);
 SELECT columns_are('forge_backup', 'events', ARRAY['time', 'kind', 'subject', 'outcome', 'detail']);
 SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
-SELECT columns_are('forge_backup', 'progress', ARRAY['name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
-    'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'remaining']);
+SELECT columns_are('forge_backup', 'progress', ARRAY['operation', 'name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
+    'bytes_done', 'bytes_stored', 'percent', 'files_total', 'files_done', 'rate', 'remaining']);
 SELECT columns_are('forge_backup', 'statistics', ARRAY['kind', 'stage', 'count', 'total_ms', 'mean_ms', 'min_ms', 'p50_ms',
     'p95_ms', 'p99_ms', 'max_ms', 'buckets']);
 SELECT columns_are('forge_backup', 'transfers', ARRAY['kind', 'objects', 'bytes_plain', 'bytes_stored', 'retries',
