@@ -74,7 +74,7 @@ void request_shared_state() {
 std::unique_ptr<SharedState> copy_state() {
     SharedState* const state = shared_state();
     if (state == nullptr) return nullptr;
-    auto copy = std::make_unique<SharedState>();
+    auto copy = std::make_unique_for_overwrite<SharedState>();
     const StateLock lock(state, LW_SHARED);
     std::memcpy(static_cast<void*>(copy.get()), state, sizeof(SharedState));
     return copy;
