@@ -71,6 +71,8 @@ public:
 
 private:
     Status on_wake();
+    void follow_settings();
+    void require_same_storage(const Frame& configured) const;
     void enter(BackupPhase phase, int progress_phase);
     void start_helper();
     void start_backup();
@@ -90,6 +92,8 @@ private:
 
     Job job_;
     HelperLink link_;
+    std::string storage_;      // as shown
+    std::uint64_t epoch_ = 1;  // of the settings that the helper has
     bool from_standby_ = false;
     BackupSession* session_ = nullptr;
     XLogRecPtr stop_lsn_ = InvalidXLogRecPtr;
@@ -103,6 +107,26 @@ Status Runner::on_wake() {
     return {};
 }
 
+// The helper says what changed settings come to: the storage may be named by a file as well.
+void Runner::follow_settings() {
+    if (!ConfigReloadPending) return;
+    ConfigReloadPending = false;
+    call_server([] { ProcessConfigFile(PGC_SIGHUP); });
+    throw_if_error(link_.send_settings(++epoch_, settings_snapshot(), deadline_in(kStartPatience)));
+}
+
+// Files here and WAL there would be no backup, and the wait for that WAL would be long.
+void Runner::require_same_storage(const Frame& configured) const {
+    note_configured(configured);
+    const std::string_view state = configured.text(Tag::kState);
+    if (state == "off" || state == "clone")
+        throw_status(Status(Kind::kUnavailable, "the storage was switched off during the base backup"));
+    // A wrong setting that is put right in time does no harm.
+    if (state == "on" && configured.text(Tag::kStorage) != storage_)
+        throw_status(Status(Kind::kUnavailable, "the storage was changed during the base backup, from " + storage_,
+                            "A new base backup is made in the new one."));
+}
+
 void Runner::enter(BackupPhase phase, int progress_phase) {
     update_state([&](SharedState& state) {
         state.backup.phase = phase;
@@ -113,7 +137,7 @@ void Runner::enter(BackupPhase phase, int progress_phase) {
 
 void Runner::start_helper() {
     throw_if_error(link_.start(deadline_in(kStartPatience)));
-    const Frame configured = value_or_throw(link_.configure(1, settings_snapshot(), deadline_in(kStartPatience)));
+    const Frame configured = value_or_throw(link_.configure(epoch_, settings_snapshot(), deadline_in(kStartPatience)));
     note_configured(configured);
     const std::string_view state = configured.text(Tag::kState);
     if (state == "clone") throw_status(status_of(configured));
@@ -121,6 +145,7 @@ void Runner::start_helper() {
         throw_status(Status(Kind::kInvalid, "there is no storage for base backups",
                             "Set forge_backup.storage, or the variables in forge_backup.env_dir."));
     if (state != "on") throw_status(status_of(configured));
+    storage_ = configured.text(Tag::kStorage);
 }
 
 void Runner::start_backup() {
@@ -155,10 +180,13 @@ void Runner::show_progress(const Frame& frame) {
 
 Frame Runner::any_answer() {
     for (;;) {
+        follow_settings();
         Frame frame = value_or_throw(link_.receive(deadline_in(kSilencePatience)));
         if (frame.type == FrameType::kProgress)
             show_progress(frame);
-        else if (frame.type != FrameType::kConfigured)
+        else if (frame.type == FrameType::kConfigured)
+            require_same_storage(frame);
+        else
             return frame;
     }
 }
@@ -237,7 +265,9 @@ void Runner::require_in_store(const std::vector<std::string>& names, Deadline de
 
 // Waits on the link, so that the end of the helper is noticed at once.
 void Runner::pause_for_wal(Deadline deadline) {
+    follow_settings();
     const auto waited = link_.receive(std::min(deadline, deadline_in(kWalPause)));
+    if (waited.ok() && waited->type == FrameType::kConfigured) require_same_storage(*waited);
     if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
 }
 

@@ -146,6 +146,7 @@ private:
     bool in_recovery_ = RecoveryInProgress();
 
     StoreState store_ = StoreState::kUnknown;
+    std::string storage_;
     bool breaker_was_open_ = false;
     Backups backups_ = Backups::kUnknown;
     bool look_wanted_ = true;
@@ -210,18 +211,21 @@ void Scheduler::notice_promotion() {
 // The archiver's helper may have noticed first that the configuration is another one, or that the store is back.
 void Scheduler::notice_store() {
     StoreState now = store_;
+    std::string storage;
     bool open = false;
     update_state([&](SharedState& state) {
         now = state.store.state;
+        storage = state.store.storage.view();
         if (std::exchange(state.durability.look_wanted, false)) look_wanted_ = true;
         open = !state.archiver.breaker.empty() && state.archiver.breaker.view() != "closed";
     });
     const bool back = breaker_was_open_ && !open;
     breaker_was_open_ = open;
-    if (now == store_ && !back) return;
+    const bool another = std::exchange(storage_, storage) != storage;
+    if (now == store_ && !back && !another) return;
     look_wanted_ = true;
     look_retry_.reset();
-    if (back) backup_retry_.reset();
+    if (back || another) backup_retry_.reset();
 }
 
 void Scheduler::notice_runner() {

@@ -160,11 +160,15 @@ Status HelperLink::start(Deadline deadline) {
     return failure;
 }
 
-Result<Frame> HelperLink::configure(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline) {
+Status HelperLink::send_settings(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline) {
     Frame frame(FrameType::kConfigure);
     frame.add_number(Tag::kEpoch, epoch);
     for (const std::string& setting : snapshot) frame.add(Tag::kSetting, setting);
-    FORGE_TRY(send(frame, deadline));
+    return send(frame, deadline);
+}
+
+Result<Frame> HelperLink::configure(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline) {
+    FORGE_TRY(send_settings(epoch, snapshot, deadline));
     for (;;) {
         FORGE_ASSIGN(Frame answer, receive(deadline));
         if (answer.type == FrameType::kConfigured && answer.number(Tag::kEpoch) == epoch) return answer;

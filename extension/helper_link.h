@@ -30,7 +30,9 @@ public:
 
     // Spawns the helper and exchanges kHello and kWelcome. On failure no process is left.
     Status start(Deadline deadline);
-    // Sends the settings and returns the helper's kConfigured for this epoch.
+    // The helper answers kConfigured for this epoch.
+    Status send_settings(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline);
+    // Sends the settings and returns that answer; other frames that come before it are lost.
     Result<protocol::Frame> configure(std::uint64_t epoch, const std::vector<std::string>& snapshot, Deadline deadline);
     Status send(const protocol::Frame& frame, Deadline deadline);
     // The next frame but kLog, which goes to the server's log here, and what is said of keys, which goes to shared
