@@ -84,7 +84,7 @@ std::string since(const OwnerRecord& record) {
 }
 
 constexpr std::string_view kWriteOnly =
-    "the credentials do not allow to read what is there; what is stored is never replaced";
+    "the credentials do not allow reading what is there; what is stored is never replaced";
 
 }  // namespace
 
