@@ -2,10 +2,12 @@
 # Builds the server library here (PGXS) and the executable through CMake, into build/.
 #
 #   FORGE_WERROR=OFF   for packagers: warnings are not errors
+#   FORGE_EXECUTABLE=OFF  for packagers: the server library only, where there are several servers and one executable
 #   TAP_TESTS=         installcheck without the TAP tests (they start servers of their own and do not run as root)
 
 PG_CONFIG ?= pg_config
 FORGE_WERROR ?= ON
+FORGE_EXECUTABLE ?= ON
 FORGE_VERSION := $(shell cat VERSION)
 
 MODULE_big = forge_backup
@@ -37,7 +39,8 @@ endif
 # Only what is marked is exported; 15 marks nothing by itself. Its headers use "register" and are not ours to warn about.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
 	-DFORGE_VERSION='"$(FORGE_VERSION)"' -DFORGE_HELPER_PATH='"$(shell $(PG_CONFIG) --bindir)/forge-backup"'
-PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -fvisibility-inlines-hidden -Wno-register $(warnings)
+# The same bytes wherever the sources are.
+PG_CXXFLAGS = -std=c++20 -fvisibility=hidden -fvisibility-inlines-hidden -Wno-register -ffile-prefix-map='$(CURDIR)'=. $(warnings)
 # PGXS links with the C compiler.
 SHLIB_LINK = -lstdc++
 
@@ -50,12 +53,17 @@ TAP_TESTS = 1
 endif
 endif
 
-EXTRA_CLEAN = build/pgxs build/cmake
+EXTRA_CLEAN = build/pgxs
+ifneq ($(FORGE_EXECUTABLE),OFF)
+EXTRA_CLEAN += build/cmake
+endif
 
 # No bitcode: it would need clang, and there is nothing worth inlining into queries.
 override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+# PGXS adds the packager's options to those of C only.
+CXXFLAGS += $(COPT)
 PROVE_FLAGS += -I '$(CURDIR)/test/perl'
 
 ccache := $(shell command -v ccache)
@@ -76,9 +84,11 @@ build/pgxs/crash/forge_backup.so: $(crash_objects) $(OBJS)
 
 -include $(OBJS:.o=.d) $(crash_objects:.o=.d)
 
+ifneq ($(FORGE_EXECUTABLE),OFF)
 all: executable
 install: install-executable
 uninstall: uninstall-executable
+endif
 
 # CMake knows what is out of date. The unit tests are configured where their library is there, and built by ./dev test.
 .PHONY: executable crash install-executable uninstall-executable bench
