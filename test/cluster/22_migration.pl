@@ -29,6 +29,14 @@ my %variable = %{ spilo_env(%{ $lab->{pod} }) };
 delete $variable{PGPORT};
 $lab->write_env(\%variable, $env);
 unlink "$lab->{env_dir}/PGPORT";
+# As the page has it, whoever was first.
+my ($first, $second) = $lab->members;
+if ($lab->leader->{name} ne $first->{name})
+{
+	$lab->within(60, 'the first member can lead', sub { $lab->all_running });
+	$lab->switchover($second, $first);
+	$lab->within(60, 'the first member leads', sub { my $now = $lab->leader; $now && $now->{name} eq $first->{name} && $lab->all_running });
+}
 $lab->sql('CREATE TABLE lines (n int)');
 my ($segment) = $lab->switch_segments(1);
 $lab->within(60, 'WAL-RUS archives', sub { $lab->is_stored($segment) });
