@@ -185,7 +185,7 @@ my $denied = { status => 403, code => 'AccessDenied' };
 my $blind_bucket = $store->bucket({ match => { method => 'GET|HEAD' }, do => $denied });
 my $blind = forge_node('blind', storage => undef, key => 0, first_backup => 0, conf => $blind_bucket->conf);
 wait_archived($blind);
-like(status_value($blind, 'owner'), qr/^unknown \| the credentials do not allow to read.*never replaced/,
+like(status_value($blind, 'owner'), qr/^unknown \| the credentials do not allow reading.*never replaced/,
 	'K4: with credentials that only write, archiving works and the owner is unknown');
 $store->script();
 kill('KILL', helper_pid($blind));
