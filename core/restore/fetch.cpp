@@ -381,7 +381,12 @@ Status Fetch::digest_assembled_files(backup::FileManifest& manifest) {
 
 // The last step: with this file the directory can be started.
 Status Fetch::put_control_file() {
-    FORGE_TRY(write_file_durably(join_path(places_.target, kControlName), as_bytes(control_text_), kPrivateFile));
+    const std::string path = join_path(places_.target, kControlName);
+    // A run that was killed just here has left its file under the name that it had until then.
+    FORGE_ASSIGN(const auto names, list_directory(parent_path(path)));
+    for (const std::string& name : names)
+        if (name.starts_with("pg_control.tmp.")) FORGE_TRY(remove_file(join_path(parent_path(path), name)));
+    FORGE_TRY(write_file_durably(path, as_bytes(control_text_), kPrivateFile));
     FORGE_TRY(sync_directory(places_.target));
     return sync_directory(parent_path(places_.target));
 }
