@@ -52,14 +52,13 @@ $node->safe_psql('postgres',
 	'GRANT EXECUTE ON FUNCTION pg_backup_start(text, bool), pg_backup_stop(bool) TO helper');
 cli_ok({ env => \%connection }, 'backup-push', '--direct', '--env-dir', $env, 'P17: the two functions of backup mode');
 
-# Limits for everybody. The sessions of this test have to lift them.
-$node->safe_psql('postgres', "ALTER ROLE ALL SET $_ = '1ms'")
-  for qw(statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout);
-my $lifted = join(' ', map { "-c $_=0" } qw(statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout));
+# Limits for everybody. The sessions of this test lift them, from the first on: one limit would reach the statement that sets the next.
+my @limits = qw(statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout);
+local $ENV{PGOPTIONS} = join(' ', map { "-c $_=0" } @limits);
+$node->safe_psql('postgres', "ALTER ROLE ALL SET $_ = '1ms'") for @limits;
 cli_ok({ env => { %connection, PGOPTIONS => '' } }, 'backup-push', '--direct', '--env-dir', $env,
 	'P18: limits on sessions do not reach a backup made by the command line');
 cli_ok({ env => { %connection, PGOPTIONS => '' } }, 'backup-push', '--env-dir', $env, 'P18: nor one made by the server');
-local $ENV{PGOPTIONS} = $lifted;
 
 # Somebody ends the process that holds backup mode.
 $node->append_conf('postgresql.conf', 'forge_backup.disk_rate_limit = 2000000');
