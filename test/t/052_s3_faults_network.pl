@@ -247,6 +247,7 @@ my $node = forge_node('primary', storage => undef, key => 0, conf => $tls->bucke
 	$node->append_conf('postgresql.conf', $bucket->conf);
 	$node->reload;
 	wait_archived($node);
+	wait_first_backup($node);    # the one into the storage of before has ended by then, and was said to have failed
 	my ($before, $offset) = (archive_value($node, 'failed_count'), log_size($node));
 	$store->script({ match => $put, do => { read_rate => 50_000 } });
 	my @segments = map { switch_wal($node) } 1 .. 4;
