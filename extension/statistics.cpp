@@ -1,5 +1,6 @@
 #include "extension/statistics.h"
 
+#include "extension/kept_file.h"
 #include "extension/wall_clock.h"
 
 #include <sys/file.h>
@@ -10,28 +11,6 @@ namespace forge::server {
 namespace {
 
 constexpr const char* kFile = "forge_backup/statistics";
-constexpr std::size_t kLongest = 32 << 10;
-
-// Nothing where there is none.
-std::string read_small_file(const char* path) {
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path, "re"), fclose);
-    if (file == nullptr) return {};
-    std::string text(kLongest, '\0');
-    text.resize(fread(text.data(), 1, text.size(), file.get()));
-    return text;
-}
-
-// Replaced as a whole; without fsync, as the server keeps its own statistics.
-void replace_file(const std::string& text) {
-    (void)mkdir(kStatisticsDirectory, static_cast<mode_t>(pg_dir_create_mode));
-    const std::string temporary = std::string(kFile) + "." + std::to_string(MyProcPid);
-    const int file =
-        open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, static_cast<mode_t>(pg_file_create_mode));
-    if (file < 0) return;
-    const bool whole = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    close(file);
-    if (!whole || rename(temporary.c_str(), kFile) != 0) (void)unlink(temporary.c_str());
-}
 
 // "since MICROSECONDS\nwal NUMBERS\nbackup NUMBERS\n"
 std::string format(const StatisticsInfo& info) {
@@ -72,7 +51,7 @@ void note_statistics(HelperRole role, const protocol::Frame& frame) {
 }
 
 void load_statistics() {
-    const auto known = parse(read_small_file(kFile));
+    const auto known = parse(read_kept_file(kFile));
     update_state([&](SharedState& state) {
         StatisticsInfo& info = state.statistics;
         if (info.since != 0) return;
@@ -91,7 +70,7 @@ void keep_statistics() {
         wanted = state.statistics.since != 0 && !std::exchange(state.statistics.is_kept, true);
         info = state.statistics;
     });
-    if (wanted) replace_file(format(info));
+    if (wanted) replace_kept_file(kFile, format(info));
 }
 
 Status reset_statistics() {
@@ -113,7 +92,7 @@ Status reset_statistics() {
 }
 
 Statistics restore_statistics() {
-    return decode_statistics(trim(read_small_file(kRestoreStatisticsFile))).value_or(Statistics());
+    return decode_statistics(trim(read_kept_file(kRestoreStatisticsFile))).value_or(Statistics());
 }
 
 }  // namespace forge::server
