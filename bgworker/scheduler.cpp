@@ -17,6 +17,7 @@
 #include "extension/events.h"
 #include "extension/keys.h"
 #include "extension/restored.h"
+#include "extension/risk_history.h"
 #include "extension/settings.h"
 #include "extension/statistics.h"
 
@@ -453,6 +454,7 @@ void Scheduler::measure_backlog() {
     keep_statistics();
     if (!in_recovery_) note_written();
     const auto state = copy_state();
+    note_risk(*state);
     const auto left = seconds_to_full_disk(*state, backlog);
     const bool fills = left && *left < kDiskFullSoon;
     if (fills && !disk_fills_) {
@@ -734,6 +736,7 @@ void prepare_worker() {
                 load_gaps();
                 load_events();
                 load_statistics();
+                load_risk_history();
                 note_start_of_writing(false);
                 scheduler = new Scheduler();
             }
@@ -752,7 +755,10 @@ void prepare_worker() {
             if (failure.server_error != nullptr) FreeErrorData(failure.server_error);
         }
         if (ShutdownRequestPending) {
-            (void)run_caught([] { keep_statistics(); });
+            (void)run_caught([] {
+                keep_statistics();
+                keep_risk_history();
+            });
             proc_exit(1);
         }
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, static_cast<long>(pause.count()),

@@ -121,6 +121,26 @@ struct DurabilityInfo {
     WrittenSample samples[kWrittenSamples];  // oldest first
 };
 
+// What was at risk at worst in a span of five minutes, as far as it was measured; the last day of them in a ring. See
+// extension/risk_history.h.
+inline constexpr std::chrono::seconds kRiskSpan{300};
+inline constexpr std::uint64_t kRiskSpans = 288;
+struct RiskSpan {
+    TimestampTz from;  // a multiple of kRiskSpan
+    std::uint64_t seconds, bytes;
+};
+struct RiskHistoryInfo {
+    bool is_loaded;       // with what earlier runs of the server left
+    std::uint64_t count;  // so far
+    RiskSpan spans[kRiskSpans];
+};
+// Oldest first.
+template <typename Take>
+void for_each_risk_span(const RiskHistoryInfo& history, Take&& take) {
+    for (std::uint64_t i = history.count - std::min(history.count, kRiskSpans); i < history.count; ++i)
+        take(history.spans[i % kRiskSpans]);
+}
+
 // Measurements of the backlog, the newest of them in a ring.
 struct BacklogSample {
     TimestampTz at;
@@ -276,7 +296,7 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 9;
+    static constexpr std::uint32_t kVersion = 10;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -288,6 +308,7 @@ struct SharedState {
     ArchiverInfo archiver;
     BacklogInfo backlog;
     DurabilityInfo durability;
+    RiskHistoryInfo risk_history;
     GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;

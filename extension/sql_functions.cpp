@@ -565,6 +565,15 @@ void write_data_at_risk(FunctionCallInfo fcinfo) {
               time_or_null(risk.since)});
 }
 
+void write_data_at_risk_history(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    if (state == nullptr) return;
+    for_each_risk_span(state->risk_history, [&](const RiskSpan& span) {
+        sink.add({time_or_null(span.from), number(span.seconds), number(span.bytes)});
+    });
+}
+
 // Of archiving, base backups and restore commands, in this order.
 struct KindOfWork {
     std::string_view name;
@@ -747,6 +756,7 @@ PG_FUNCTION_INFO_V1(forge_status);
 PG_FUNCTION_INFO_V1(forge_archive_status);
 PG_FUNCTION_INFO_V1(forge_archive_errors);
 PG_FUNCTION_INFO_V1(forge_data_at_risk);
+PG_FUNCTION_INFO_V1(forge_data_at_risk_history);
 PG_FUNCTION_INFO_V1(forge_events);
 PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
@@ -808,6 +818,10 @@ PGDLLEXPORT Datum forge_archive_errors(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_data_at_risk(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_data_at_risk);
+}
+
+PGDLLEXPORT Datum forge_data_at_risk_history(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_data_at_risk_history);
 }
 
 PGDLLEXPORT Datum forge_events(PG_FUNCTION_ARGS) {

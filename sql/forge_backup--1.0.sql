@@ -180,6 +180,16 @@ LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_data_at_risk() IS
     'the row of the view data_at_risk';
 
+CREATE FUNCTION get_data_at_risk_history(
+    OUT "time" timestamptz,
+    OUT seconds bigint,
+    OUT bytes bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_data_at_risk_history'
+LANGUAGE C VOLATILE ROWS 288 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_data_at_risk_history() IS
+    'the rows of the view data_at_risk_history';
+
 CREATE FUNCTION wait_archived(
     lsn pg_lsn DEFAULT NULL,
     timeout interval DEFAULT '1 minute')
@@ -365,6 +375,15 @@ COMMENT ON COLUMN data_at_risk.bytes IS 'between the two; 0 if no commit can nee
 COMMENT ON COLUMN data_at_risk.seconds IS 'for how long something has been at risk; null if not known';
 COMMENT ON COLUMN data_at_risk.since IS 'when it began; null if nothing is at risk';
 
+CREATE VIEW data_at_risk_history AS
+    SELECT * FROM @extschema@.get_data_at_risk_history();
+COMMENT ON VIEW data_at_risk_history IS
+    'data at risk over the last day, oldest first: the worst of each five minutes, measured every 15 seconds, from memory';
+COMMENT ON COLUMN data_at_risk_history.time IS
+    'when the five minutes began; there is no row where nothing was known, as in data_at_risk';
+COMMENT ON COLUMN data_at_risk_history.seconds IS 'for how long, at most, something had been at risk';
+COMMENT ON COLUMN data_at_risk_history.bytes IS 'bytes of WAL that were at risk at most';
+
 CREATE VIEW events AS
     SELECT * FROM @extschema@.get_events();
 COMMENT ON VIEW events IS
@@ -443,6 +462,9 @@ LANGUAGE SQL VOLATILE PARALLEL RESTRICTED
 RETURN jsonb_build_object(
     'archive_status', (SELECT to_jsonb(a) FROM @extschema@.get_archive_status() a),
     'status', (SELECT jsonb_agg(to_jsonb(s)) FROM @extschema@.status() s WHERE s.name NOT LIKE 'setting.%'),
+    'data_at_risk', (SELECT to_jsonb(r) FROM @extschema@.get_data_at_risk() r),
+    'data_at_risk_history', (SELECT jsonb_agg(to_jsonb(h) ORDER BY h."time")
+                               FROM @extschema@.get_data_at_risk_history() h),
     'gaps', (SELECT jsonb_agg(to_jsonb(g)) FROM @extschema@.get_gaps() g),
     'events', (SELECT jsonb_agg(to_jsonb(e) ORDER BY e."time")
                  FROM (SELECT * FROM @extschema@.get_events() ORDER BY "time" DESC LIMIT 200) e));
@@ -468,6 +490,7 @@ REVOKE ALL ON FUNCTION "check"(bool) FROM PUBLIC;
 REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_data_at_risk() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_data_at_risk_history() FROM PUBLIC;
 REVOKE ALL ON FUNCTION wait_archived(pg_lsn, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
@@ -478,7 +501,7 @@ REVOKE ALL ON FUNCTION get_transfers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reset_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_facts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_html(jsonb) FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress, statistics, transfers FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, statistics, transfers FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -488,6 +511,7 @@ GRANT EXECUTE ON FUNCTION "check"(bool) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_data_at_risk() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_data_at_risk_history() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
@@ -496,4 +520,4 @@ GRANT EXECUTE ON FUNCTION get_statistics() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_transfers() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_facts() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_html(jsonb) TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, events, gaps, progress, statistics, transfers TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, statistics, transfers TO pg_monitor;

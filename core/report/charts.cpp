@@ -207,9 +207,8 @@ std::string draw_risk(const Facts& facts, const TimeAxis& axis) {
     const bool measured = facts.server && !facts.server->risk_history.empty();
     if (measured) {
         const std::vector<RiskSample>& samples = facts.server->risk_history;
-        for (std::size_t i = 0; i < samples.size(); ++i)
-            steps.push_back(
-                {samples[i].at, i + 1 < samples.size() ? samples[i + 1].at : facts.now, samples[i].seconds});
+        for (const RiskSample& sample : samples)
+            steps.push_back({sample.at, std::min(Instant{sample.at.nanos + kRiskSpan.count()}, facts.now), sample.seconds});
     } else {
         for (const Pause& pause : facts.wal.pauses) steps.push_back({pause.begin, pause.end, pause.seconds});
     }

@@ -3,6 +3,7 @@
 // to whoever prints them.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -87,8 +88,10 @@ struct Gap {
     std::string first, last, reason, since, until, state;
     std::uint64_t files = 0;
 };
+// The worst of five minutes, see forge_backup.data_at_risk_history.
+inline constexpr std::chrono::nanoseconds kRiskSpan = std::chrono::minutes(5);
 struct RiskSample {
-    Instant at;
+    Instant at;  // when they began
     double seconds = 0;
     std::uint64_t bytes = 0;
 };

@@ -56,18 +56,45 @@ like(fails(q{SELECT forge_backup.wait_archived(timeout => '3 s')}), qr/ERROR:  W
 	'the barrier says what the store says');
 like(fails(q{SET statement_timeout = '1s'; SELECT forge_backup.wait_archived(timeout => NULL)}), qr/statement timeout/, 'and can be cancelled');
 my $name = rows("SELECT pg_walfile_name('$durable'::pg_lsn + 100)");
+
+# The history: its newest row is of the five minutes that are not over. What it may say is bounded by the clock and by WAL positions.
+sub worst { return rows("SELECT coalesce(max($_[0]), 0) FROM forge_backup.data_at_risk_history WHERE time >= date_bin('5 min', '$began'::timestamptz, '2000-01-01 00:00+00')"); }
+rows('INSERT INTO kept SELECT generate_series(100, 20000)');
+my $committed = rows("SELECT pg_current_wal_insert_lsn() - '$durable'::pg_lsn");
+my $at_commit = rows(q{SELECT extract(epoch FROM clock_timestamp() - '} . $began . q{')});
+wait_until('the history has what is at risk', sub { worst('bytes') >= $committed && worst('seconds') >= $at_commit });
+cmp_ok(worst('bytes'), '<=', rows("SELECT pg_current_wal_insert_lsn() - '$durable'::pg_lsn"), 'the worst of it is no more than has been written');
+cmp_ok(worst('seconds'), '<=', rows(q{SELECT extract(epoch FROM clock_timestamp() - '} . $began . q{')}) + 20, 'and no older than the commit, but for a sample');
+is(rows(q{SELECT count(*) FROM forge_backup.data_at_risk_history WHERE time > now() OR time <> date_bin('5 min', time, '2000-01-01 00:00+00')}), 0,
+	'each row is of five minutes that began');
+my $measured = rows('SELECT json_agg(h ORDER BY time) FROM forge_backup.data_at_risk_history h');
 ok(!stored($name), 'what is at risk is not in the store');
 
 # --- after a restart ---------------------------------------------------------------------------------------------------
 
 $node->restart;
 isnt(at_risk('state'), 'durable', 'a restart makes nothing durable');
+{
+	# Meanwhile the last row may have grown.
+	my ($then, $now) = map { decode_json($_) } $measured, rows('SELECT json_agg(h ORDER BY time) FROM forge_backup.data_at_risk_history h');
+	my $last = $#$then;
+	is_deeply([ map { $_->{time} } @$now[ 0 .. $last ] ], [ map { $_->{time} } @$then ], 'the history survives a restart');
+	cmp_ok($now->[$last]{$_}, '>=', $then->[$last]{$_}, "with the $_ of it") for qw(seconds bytes);
+}
 $store->script;
 rows('SELECT forge_backup.wait_archived(timeout => NULL)');
 ok(stored($name), 'the store is back, and so is the barrier');
 is(at_risk('state, bytes, seconds'), 'durable|0|0', 'nothing is at risk any more');
-$node->restart;
+# As if five minutes had passed meanwhile: the rows that were kept are that much older.
+$node->stop;
+my $kept = $node->data_dir . '/forge_backup/data_at_risk';
+write_text($kept, read_text($kept) =~ s/^(\d+)/$1 - 300_000_000/gemr);
+my $healed = time();
+$node->start;
 wait_until('a look finds the archive whole', sub { at_risk('state, bytes, seconds') eq 'durable|0|0' });
+my $since_healed = "FROM forge_backup.data_at_risk_history WHERE time > to_timestamp($healed - 300)";
+wait_until('the history goes on', sub { rows("SELECT count(*) $since_healed") });
+is(rows("SELECT seconds, bytes $since_healed"), '0|0', 'healed: nothing is at risk in the next five minutes');
 
 # --- dropped WAL -------------------------------------------------------------------------------------------------------
 

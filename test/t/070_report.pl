@@ -48,6 +48,15 @@ like(read_text("$pages/server.html"), qr/the storage and the server/, 'and says 
 my $told = decode_json(cli_ok(@server, '--server', '--json', 'as data'));
 is($told->{server}{archive_state}, 'on', 'with the state of the archiver');
 is_deeply([ map { $_->{kind} } @{ $told->{server}{events} } ], [ split /\n/, $node->safe_psql('postgres', 'SELECT kind FROM forge_backup.events ORDER BY time') ], 'and the events of the view');
+$node->safe_psql('postgres', 'CREATE TABLE at_risk (x int)');
+# What the picture draws are the rows of the view, the worst of them marked.
+wait_until('the server has measured what is at risk', sub { $node->safe_psql('postgres', 'SELECT max(seconds) > 0 FROM forge_backup.data_at_risk_history') eq 't' });
+my $facts = decode_json($node->safe_psql('postgres', 'SELECT forge_backup.report_facts()'));
+is($facts->{data_at_risk}{state}, $node->safe_psql('postgres', 'SELECT state FROM forge_backup.data_at_risk'), 'with what is at risk');
+my @measured = grep { $_->{seconds} > 0 } @{ $facts->{data_at_risk_history} };
+like($node->safe_psql('postgres', 'SELECT forge_backup.report_html()'), qr/Data at risk over time(?:(?!<\/svg>).)*Not yet stored.*class="risk most"/s, 'the measured curve, not the one of the storage');
+my ($curve) = $node->safe_psql('postgres', 'SELECT forge_backup.report_html()') =~ /(<svg(?:(?!<\/svg>).)*Not yet stored.*?<\/svg>)/s;
+is(scalar(() = $curve =~ /class="risk(?: most)?"/g), scalar(@measured), 'has a bar for each five minutes in which something was at risk');
 write_text("$pages/sql.html", $node->safe_psql('postgres', 'SELECT forge_backup.report_html()'));
 like(read_text("$pages/sql.html"), qr/the storage and the server.*id="events"/s, 'the same page in SQL');
 $node->safe_psql('postgres', 'CREATE ROLE reader LOGIN IN ROLE pg_monitor; CREATE ROLE nobody LOGIN');
