@@ -106,7 +106,7 @@ void prepare_worker() {
 
 void Notifier::follow(bool in_recovery) {
     notice_end();
-    if (worker_ != nullptr) return;
+    if (worker_.known()) return;
     const EventCounts counted = count_events();
     if (counted.all == counted.told) return;
     // Listeners hear what happens from when they can.
@@ -121,33 +121,14 @@ void Notifier::start(std::uint64_t count) {
     if (!accepts_connections(settings.notify_database))
         return fail(Status(Kind::kInvalid, "there is no database " + quoted(settings.notify_database) + " that accepts connections",
                            "Set forge_backup.notify_database to a database, or to an empty text."));
-    BackgroundWorker worker{};
-    copy_bounded(worker.bgw_name, "forge_backup notifier");
-    copy_bounded(worker.bgw_type, "forge_backup notifier");
-    copy_bounded(worker.bgw_library_name, "forge_backup");
-    copy_bounded(worker.bgw_function_name, "forge_notifier_main");
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    worker.bgw_notify_pid = MyProcPid;
     wanted_ = count;
-    if (!call_server([&] { return RegisterDynamicBackgroundWorker(&worker, &worker_); })) {
-        worker_ = nullptr;
+    if (!worker_.start("forge_backup notifier", "forge_notifier_main", BgWorkerStart_RecoveryFinished))
         fail(Status(Kind::kExhausted, "no background worker is free to notify listeners",
                     "Increase max_worker_processes by 3 for forge_backup."));
-    }
 }
 
 void Notifier::notice_end() {
-    if (worker_ == nullptr) return;
-    BackgroundWorkerHandle* const handle = worker_;
-    const BgwHandleStatus status = call_server([handle] {
-        pid_t pid = 0;
-        return GetBackgroundWorkerPid(handle, &pid);
-    });
-    if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED) return;
-    pfree(worker_);
-    worker_ = nullptr;
+    if (!worker_.notice_end()) return;
     if (count_events().told < wanted_)
         return fail(Status(Kind::kUnavailable, "listeners could not be notified in database " +
                                                    quoted(settings.notify_database),
@@ -165,7 +146,7 @@ void Notifier::fail(const Status& problem) {
 
 Deadline Notifier::wanted_at() const {
     const EventCounts counted = count_events();
-    if (worker_ != nullptr || counted.all == counted.told) return Deadline::max();
+    if (worker_.known() || counted.all == counted.told) return Deadline::max();
     return retry_at_;
 }
 

@@ -3,7 +3,7 @@
 // notify_database names one. Nobody waits for it: not the one to whom the event happened, not DROP DATABASE.
 #pragma once
 
-#include "extension/helper_link.h"
+#include "bgworker/dynamic_worker.h"
 
 namespace forge::server {
 
@@ -21,7 +21,7 @@ private:
     void start(std::uint64_t count);
     void fail(const Status& problem);
 
-    BackgroundWorkerHandle* worker_ = nullptr;
+    DynamicWorker worker_;
     std::uint64_t wanted_ = 0;  // events that the worker has to tell about
     Deadline retry_at_{};
     std::chrono::seconds pause_{0};

@@ -6,6 +6,7 @@
 // WAL, and backups that mend something, belong to the primary. Scheduled ones are made by the members that backup_from
 // names; where no standby makes them, the primary steps in. A standby serves requests in any case.
 #include "bgworker/archive_look.h"
+#include "bgworker/dynamic_worker.h"
 #include "bgworker/job.h"
 #include "bgworker/key_search.h"
 #include "bgworker/notifier.h"
@@ -111,7 +112,7 @@ private:
     void judge_finished_backup(const BackupInfo& backup);
     void look_at_store();
     Status interrupted() const;
-    bool may_look() const { return runner_ == nullptr && interrupted().ok(); }
+    bool may_look() const { return !runner_.known() && interrupted().ok(); }
     void judge(const ArchiveLook& look);
     BackupReason reason_for_backup(const ArchiveLook& look);
     bool missed(const ArchiveLook& look) const;
@@ -182,7 +183,7 @@ private:
     Deadline keys_at_{};
     Backoff keys_retry_{kFirstKeySearchRetry, kKeySearchInterval};
 
-    BackgroundWorkerHandle* runner_ = nullptr;
+    DynamicWorker runner_;
     std::uint64_t finished_before_ = 0;  // finished_count at the launch
     bool launched_in_recovery_ = false;
     bool look_again_ = false;
@@ -230,15 +231,7 @@ void Scheduler::notice_store() {
 }
 
 void Scheduler::notice_runner() {
-    if (runner_ == nullptr) return;
-    BackgroundWorkerHandle* const handle = runner_;
-    const BgwHandleStatus status = call_server([handle] {
-        pid_t pid = 0;
-        return GetBackgroundWorkerPid(handle, &pid);
-    });
-    if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED) return;
-    pfree(runner_);
-    runner_ = nullptr;
+    if (!runner_.notice_end()) return;
     // One that could not even start has not told anybody.
     fail_job(Status(Kind::kUnavailable, "the worker of the base backup could not run",
                     "Earlier lines of the server's log may say why."));
@@ -283,7 +276,7 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
 
 // A store that answers slowly must not hold up what somebody waits for.
 Status Scheduler::interrupted() const {
-    const bool requested = runner_ == nullptr && next_request() != 0;
+    const bool requested = !runner_.known() && next_request() != 0;
     if (!ShutdownRequestPending && !ConfigReloadPending && !requested) return {};
     return Status(Kind::kCancelled, "there is something else to do first");
 }
@@ -490,7 +483,7 @@ bool Scheduler::may_start_by_itself() const {
 }
 
 void Scheduler::start_backup() {
-    if (runner_ != nullptr) return;
+    if (runner_.known()) return;
     if (const std::uint64_t request = next_request(); request != 0)
         launch(BackupReason::kRequest, request);
     else if (may_start_by_itself())
@@ -502,7 +495,7 @@ bool Scheduler::may_retain() const {
     if (in_recovery_ || !XLogArchivingActive() || store_ != StoreState::kOn || settings.retain == 0) return false;
     bool idle = true;
     update_state([&](SharedState& state) { idle = state.backup.phase == BackupPhase::kIdle; });
-    return idle && runner_ == nullptr && next_request() == 0 && !may_start_by_itself();
+    return idle && !runner_.known() && next_request() == 0 && !may_start_by_itself();
 }
 
 // Gives way to a base backup, and takes up again after it.
@@ -581,18 +574,7 @@ void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     if (!launch_job(reason, request)) return;
     update_state([&](SharedState& state) { finished_before_ = state.backup.finished_count; });
     launched_in_recovery_ = in_recovery_;
-    BackgroundWorker worker{};
-    copy_bounded(worker.bgw_name, "forge_backup backup");
-    copy_bounded(worker.bgw_type, "forge_backup backup");
-    copy_bounded(worker.bgw_library_name, "forge_backup");
-    copy_bounded(worker.bgw_function_name, "forge_runner_main");
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_ConsistentState;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    worker.bgw_notify_pid = MyProcPid;
-    const bool registered = call_server([&] { return RegisterDynamicBackgroundWorker(&worker, &runner_); });
-    if (registered) return;
-    runner_ = nullptr;
+    if (runner_.start("forge_backup backup", "forge_runner_main", BgWorkerStart_ConsistentState)) return;
     fail_job(Status(Kind::kExhausted, "no background worker is free for the base backup",
                     "Increase max_worker_processes by 3 for forge_backup."));
     if (request == 0) backup_retry_.fail();
@@ -641,7 +623,7 @@ void Scheduler::publish() {
     const TimestampTz next = makes_scheduled() ? schedule_.next(minute_now()) : 0;
     const Status problem = current_problem();
     TimestampTz retry = 0;
-    if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) {
+    if (wanted_ != BackupReason::kNone && !runner_.known() && !backup_retry_.passed()) {
         const auto wait =
             std::chrono::duration_cast<std::chrono::microseconds>(backup_retry_.at() - SteadyClock::now());
         retry = GetCurrentTimestamp() + wait.count();
@@ -669,8 +651,8 @@ milliseconds Scheduler::pause() const {
     if (retention_.running() || key_search_.running()) consider(now + kRetentionPause);
     if (!asked_keys_.empty() && !key_search_.running()) consider(std::max(keys_at_, keys_retry_.at()));
     if (!in_recovery_ && retention_at_ > now) consider(retention_at_);
-    if (wanted_ != BackupReason::kNone && runner_ == nullptr && !backup_retry_.passed()) consider(backup_retry_.at());
-    if (is_scheduled(wanted_) && runner_ == nullptr && not_before_ > now) consider(not_before_);
+    if (wanted_ != BackupReason::kNone && !runner_.known() && !backup_retry_.passed()) consider(backup_retry_.at());
+    if (is_scheduled(wanted_) && !runner_.known() && not_before_ > now) consider(not_before_);
     // To the next full minute, for the schedule; a little late rather than a little early.
     const auto into_minute = std::chrono::system_clock::now().time_since_epoch() % std::chrono::minutes(1);
     consider(now + std::chrono::duration_cast<milliseconds>(std::chrono::minutes(1) - into_minute) + milliseconds(20));
