@@ -1,6 +1,7 @@
 // The helper that answers questions about the store (lists, plans, checks, verification), and marks and deletes
 // backups.
 #include "cli/checks.h"
+#include "cli/command_cost.h"
 #include "cli/common.h"
 #include "cli/helper_roles.h"
 #include "cli/list_rows.h"
@@ -276,7 +277,10 @@ private:
         CommandParts parts;
         parts.executable = own_path();
         parts.words = words_for_inputs(inputs);
-        for (auto& [name, value] : plan_rows(found, repository.settings(), parts)) send_row({name, value});
+        const auto time_command = [&parts](const std::string& segment) { return time_restore_command(parts, segment); };
+        FORGE_ASSIGN(const restore::Estimate estimate,
+                     restore::estimate_restore(repository, found, time_command, context(), logger_));
+        for (auto& [name, value] : plan_rows(found, estimate, repository.settings(), parts)) send_row({name, value});
         return {};
     }
 

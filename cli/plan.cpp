@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/command_cost.h"
 #include "cli/common.h"
 #include "cli/exit_codes.h"
 #include "cli/plan_rows.h"
@@ -10,6 +11,20 @@
 
 namespace forge::cli {
 
+namespace {
+
+void print_rows(const std::vector<NameValue>& rows, bool json) {
+    if (!json) {
+        std::fputs(name_value_list(rows).c_str(), stdout);
+        return;
+    }
+    nlohmann::ordered_json object;
+    for (const auto& [name, value] : rows) object[name] = value;
+    std::printf("%s\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
+}  // namespace
+
 int run_plan(CommandLine& line) {
     TargetOptions options;
     bool json = false;
@@ -17,7 +32,10 @@ int run_plan(CommandLine& line) {
     line.flag("--json", json, "as one JSON object");
     line.more_help("Rows of name and value: the backup and the WAL a restore would use, what it would reach, the "
                    "settings for recovery, the command\n"
-                   "that does it, and, for S3, the \"clone:\" section for the operator.\n\n"
+                   "that does it, and, for S3, the \"clone:\" section for the operator. About three seconds are spent on "
+                   "reading from the store,\n"
+                   "to say how long the restore takes. A target that cannot be reached becomes the nearest one before "
+                   "it: \"exact\" says no.\n\n"
                    "Example:\n"
                    "  forge-backup --env-dir /etc/forge_backup plan --target-time '2026-11-22 09:30:00+01'\n\n"
                    "Exit codes: 0 done, 1 the target cannot be reached or the store not be read, 2 wrong usage.\n");
@@ -30,19 +48,17 @@ int run_plan(CommandLine& line) {
     }
     const auto repository = session.open();
     if (!repository) return kExitFailure;
-    const auto plan = restore::make_plan(*repository, *target, options.nearest, session.context(), session.log());
+    // What a restore would refuse is an answer here: the nearest point, and why.
+    const auto plan = restore::make_plan(*repository, *target, true, session.context(), session.log());
     if (!plan.ok()) return session.fail(plan.status());
     CommandParts parts;
     parts.executable = own_path();
     parts.words = words_for_same_settings(line.global(), session.loaded()).words;
-    const std::vector<NameValue> rows = plan_rows(*plan, repository->settings(), parts);
-    if (json) {
-        nlohmann::ordered_json object;
-        for (const auto& [name, value] : rows) object[name] = value;
-        std::printf("%s\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
-    } else {
-        std::fputs(name_value_list(rows).c_str(), stdout);
-    }
+    const auto time_command = [&parts](const std::string& segment) { return time_restore_command(parts, segment); };
+    const auto estimate =
+        restore::estimate_restore(*repository, *plan, time_command, session.context(), session.log());
+    if (!estimate.ok()) return session.fail(estimate.status());
+    print_rows(plan_rows(*plan, *estimate, repository->settings(), parts), json);
     return kExitOk;
 }
 

@@ -1,5 +1,8 @@
 #include "cli/plan_rows.h"
 
+#include <array>
+#include <cstdio>
+
 #include "core/base/text.h"
 #include "core/restore/recovery_settings.h"
 
@@ -68,6 +71,34 @@ std::string clone_section(const Plan& plan, const settings::Settings& settings) 
     if (!settings.s3.endpoint.empty()) text += "  s3_endpoint: \"" + settings.s3.endpoint + "\"\n";
     if (settings.s3.path_style) text += "  s3_force_path_style: true\n";
     return text;
+}
+
+std::string chain_text(const restore::Estimate& estimate) {
+    std::string text;
+    for (const std::string& name : estimate.chain) text += (text.empty() ? "" : " -> ") + name;
+    return text;
+}
+
+std::string minutes_text(double seconds) {
+    if (seconds <= 0) return {};
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.2f", seconds / 60);
+    return text.data();
+}
+
+// Where the rates are from, so that nobody takes an assumption for a measurement.
+std::string basis_text(const restore::Estimate& estimate) {
+    if (estimate.seconds <= 0) return {};
+    const auto rate = [](double bytes) { return format_size(static_cast<std::uint64_t>(bytes)) + "/s"; };
+    return "measured now: backup " + rate(estimate.rates.backup) + ", WAL " + rate(estimate.rates.wal) +
+           ", a restore_command " + std::to_string(static_cast<int>(estimate.rates.command * 1000)) +
+           " ms; assumed: writing " + rate(restore::Rates::kWrite) + ", replay " + rate(restore::Rates::kReplay);
+}
+
+// What a restore without --nearest says, or one of a chain that is not whole.
+std::string refusal_text(const Plan& plan, const restore::Estimate& estimate) {
+    if (!estimate.refused.ok()) return estimate.refused.message();
+    return plan.exact ? std::string() : "without --nearest: " + plan.inexact_reason;
 }
 
 }  // namespace
@@ -144,7 +175,8 @@ std::string ready_command(const Plan& plan, const CommandParts& parts) {
     return text;
 }
 
-std::vector<NameValue> plan_rows(const Plan& plan, const settings::Settings& settings, const CommandParts& parts) {
+std::vector<NameValue> plan_rows(const Plan& plan, const restore::Estimate& estimate,
+                                 const settings::Settings& settings, const CommandParts& parts) {
     const layout::Sentinel& sentinel = plan.backup.sentinel;
     std::vector<NameValue> rows{
         {"storage", settings.storage},
@@ -152,15 +184,21 @@ std::vector<NameValue> plan_rows(const Plan& plan, const settings::Settings& set
         {"backup_start_time", time_or_empty(sentinel.start_time)},
         {"backup_finish_time", time_or_empty(sentinel.finish_time)},
         {"backup_size", format_size(sentinel.uncompressed_size)},
+        {"backup_chain", chain_text(estimate)},
         {"server_version", sentinel.pg_version > 0 ? std::to_string(sentinel.pg_version / 10000) : std::string()},
         {"timelines", lineage_text(plan)},
         {"first_segment", plan.first_segment},
         {"last_segment", plan.last_segment},
         {"segments", std::to_string(plan.segments)},
+        {"backup_fetch_bytes", std::to_string(estimate.backup_bytes)},
+        {"wal_fetch_bytes", std::to_string(estimate.wal_bytes)},
+        {"estimated_minutes", minutes_text(estimate.seconds)},
+        {"estimate_basis", basis_text(estimate)},
         {"missing_segments", joined(plan.missing_segments, 20)},
         {"target", describe_target(plan.target)},
         {"exact", yes_no(plan.exact)},
         {"inexact_reason", plan.inexact_reason},
+        {"refused", refusal_text(plan, estimate)},
         {"reached_time", plan.reached_time ? format_postgres(*plan.reached_time) : std::string()},
         {"reached_lsn", plan.reached_lsn ? format_lsn(*plan.reached_lsn) : std::string()},
     };

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/restore/estimate.h"
 #include "core/restore/fetch.h"
 #include "core/restore/target.h"
 #include "core/settings/settings.h"
@@ -32,7 +33,7 @@ struct CommandParts {
 std::string restore_command_text(const CommandParts& parts);
 std::string ready_command(const restore::Plan& plan, const CommandParts& parts);
 
-std::vector<NameValue> plan_rows(const restore::Plan& plan, const settings::Settings& settings,
-                                 const CommandParts& parts);
+std::vector<NameValue> plan_rows(const restore::Plan& plan, const restore::Estimate& estimate,
+                                 const settings::Settings& settings, const CommandParts& parts);
 
 }  // namespace forge::cli

@@ -16,11 +16,6 @@ namespace forge::cli {
 
 namespace {
 
-std::string temporary_directory() {
-    const char* wanted = std::getenv("TMPDIR");
-    return wanted != nullptr && *wanted == '/' ? wanted : "/tmp";
-}
-
 // Different for each data directory and user, so that two servers on one machine keep apart.
 std::string private_name(const std::string& data_directory, std::string_view what) {
     const std::uint64_t digest = std::hash<std::string>{}(data_directory);
@@ -48,6 +43,11 @@ bool make_private_directory(const std::string& path) {
 }
 
 }  // namespace
+
+std::string temporary_directory() {
+    const char* wanted = std::getenv("TMPDIR");
+    return wanted != nullptr && *wanted == '/' ? wanted : "/tmp";
+}
 
 RecoveryPlace find_recovery_place(const std::string& name, const std::string& destination) {
     RecoveryPlace place;

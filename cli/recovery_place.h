@@ -17,6 +17,9 @@ struct RecoveryPlace {
     bool is_promoting = false;
     std::string fast_file;  // <directory of pg_wal's parent>/wal_fast/<name>; empty = none is there
 };
+// TMPDIR, else /tmp.
+std::string temporary_directory();
+
 // By the destination that %p gave: relative to the data directory, or <data directory>/pg_wal/NAME.
 RecoveryPlace find_recovery_place(const std::string& name, const std::string& destination);
 

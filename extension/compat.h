@@ -30,6 +30,7 @@
 extern "C" {
 #include "postgres.h"
 
+#include "access/commit_ts.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"

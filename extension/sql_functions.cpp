@@ -163,7 +163,27 @@ Frame plan_question(FunctionCallInfo fcinfo) {
 }
 
 void write_backup_list(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kList)); }
-void write_restore_config(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, plan_question(fcinfo)); }
+
+// As this server remembers it: WAL may be read elsewhere, commit times are the server's alone. Empty where it does not
+// know: track_commit_timestamp is off, or the transaction aborted or is too long ago.
+std::string commit_time_of(std::string_view xid_text) {
+    const auto xid = parse_number<TransactionId>(xid_text);
+    if (!xid || !TransactionIdIsNormal(*xid)) return {};
+    return call_server([&] {
+        TimestampTz at = 0;
+        if (!track_commit_timestamp || !TransactionIdGetCommitTsData(*xid, &at, nullptr) || at == 0) return "";
+        return timestamptz_to_str(at);
+    });
+}
+
+void write_restore_config(FunctionCallInfo fcinfo) {
+    const Frame question = plan_question(fcinfo);
+    RowSink sink(fcinfo);
+    answer_by_helper(sink, question);
+    if (PG_ARGISNULL(2)) return;
+    if (std::string at = commit_time_of(question.text(Tag::kTargetValue)); !at.empty())
+        sink.add({"commit_time", std::move(at)});
+}
 
 // What the server knows by itself first; with quick => true nobody else is asked.
 void write_check(FunctionCallInfo fcinfo) {

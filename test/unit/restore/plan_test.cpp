@@ -2,6 +2,7 @@
 // times are those that the server's own tool prints for these segments.
 #include <gmock/gmock.h>
 
+#include "core/restore/estimate.h"
 #include "core/restore/recovery_settings.h"
 #include "core/restore/target.h"
 #include "test/unit/wal/support.h"
@@ -439,6 +440,55 @@ TEST_F(PlanTest, TheWindowReachesFromTheFirstBackupToTheLastTransaction) {
     window = recovery_window(*repository_, {});
     ASSERT_TRUE(window.ok());
     EXPECT_EQ(text(window->latest), "2026-11-22 09:17:35.454731+00");
+}
+
+std::uint64_t stored_bytes(const std::string& directory) {
+    std::uint64_t total = 0;
+    for (const auto& file : std::filesystem::directory_iterator(directory)) total += file.file_size();
+    return total;
+}
+
+TEST_F(ChainPlanTest, TheEstimateCountsEveryBackupOfTheChainAndTheWal) {
+    const Plan made = good_plan({});
+    const auto estimate = estimate_restore(*repository_, made, [](const std::string&) { return 0.5; }, {}, log_);
+    ASSERT_TRUE(estimate.ok()) << estimate.status().to_string();
+    EXPECT_THAT(estimate->chain, ElementsAre(kSecondDelta, kDelta, kFull));
+    std::uint64_t parts = 0;
+    for (const char* name : {kFull, kDelta, kSecondDelta})
+        parts += stored_bytes(bucket_.path("b/" + layout::parts_folder(name)));
+    EXPECT_EQ(estimate->backup_bytes, parts);
+    std::uint64_t wal = 0;
+    for (const char* name : {"000000010000000000000007", "000000010000000000000008", "000000020000000000000009"})
+        wal += std::filesystem::file_size(bucket_.path("b/wal_005/" + std::string(name) + ".br"));
+    EXPECT_EQ(estimate->wal_bytes, wal);
+    EXPECT_EQ(estimate->wal_plain_bytes, made.segments * (16 * kMegabyte));
+    EXPECT_GT(estimate->rates.backup, 0);
+    EXPECT_GT(estimate->rates.wal, 0);
+    EXPECT_GT(estimate->rates.command, 0);
+    EXPECT_LT(estimate->rates.command, 0.5) << "the fetch itself counts elsewhere";
+    EXPECT_GT(estimate->seconds, 0);
+    EXPECT_TRUE(estimate->refused.ok());
+}
+
+TEST_F(ChainPlanTest, AChainThatIsNotWholeIsRefusedInTheEstimate) {
+    const Plan made = good_plan({});
+    remove_backup(kDelta);
+    const auto estimate = estimate_restore(*repository_, made, {}, {}, log_);
+    ASSERT_TRUE(estimate.ok()) << estimate.status().to_string();
+    EXPECT_THAT(estimate->refused.message(), HasSubstr(kDelta));
+    EXPECT_EQ(estimate->seconds, 0);
+}
+
+TEST(Estimate, TakesTheSlowerOfFetchAndReplay) {
+    Estimate estimate;
+    EXPECT_EQ(seconds_of(estimate, 1), 0) << "nothing was measured";
+    estimate.backup_plain_bytes = 1'000'000'000;
+    estimate.wal_plain_bytes = 1'000'000'000;
+    estimate.rates = {.backup = 100e6, .wal = 1000e6, .command = 0.1};
+    EXPECT_NEAR(seconds_of(estimate, 0), 3 + 10 + 2 + 10, 0.01);
+    EXPECT_NEAR(seconds_of(estimate, 60), 3 + 10 + 2 + 10 + 6, 0.01) << "a command for each segment";
+    estimate.rates.wal = 10e6;
+    EXPECT_NEAR(seconds_of(estimate, 0), 3 + 10 + 2 + 100, 0.01);
 }
 
 }  // namespace
