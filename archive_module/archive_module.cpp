@@ -17,6 +17,7 @@
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 #include "extension/statistics.h"
+#include "extension/window.h"
 
 namespace forge::server {
 
@@ -171,7 +172,7 @@ private:
     void handle(const Frame& frame);
     bool breaker_is_open() const { return breaker_open_until_ && SteadyClock::now() < *breaker_open_until_; }
     Result<Frame> ask(const char* file, const char* path);
-    Status store(const char* file, const char* path, std::string& dropped);
+    Status store(const char* file, const char* path, std::string& dropped, Frame& said);
     bool drop_for_space(const char* file);
     std::string next_try() const;
     void publish_success(const char* file, bool dropped);
@@ -317,8 +318,8 @@ Result<Frame> Archiver::ask(const char* file, const char* path) {
     }
 }
 
-// Success when the file is durable in the store, or nobody wants it there: `dropped` says why.
-Status Archiver::store(const char* file, const char* path, std::string& dropped) {
+// Success when the file is durable in the store, or nobody wants it there: `dropped` says why. `said` is the helper's answer.
+Status Archiver::store(const char* file, const char* path, std::string& dropped, Frame& said) {
     FORGE_TRY(ready_helper());
     if (breaker_is_open()) return Status(Kind::kUnavailable, std::string(kLeftAlone));
     auto answer = ask(file, path);
@@ -326,7 +327,8 @@ Status Archiver::store(const char* file, const char* path, std::string& dropped)
         lost_helpers_ = 0;
         const std::string_view state = answer->text(Tag::kState);
         if (state == "off" || state == "clone" || state == "foreign") dropped = state;
-        return status_of(*answer);
+        said = *std::move(answer);
+        return status_of(said);
     }
     // It did not even say that it ran out of time: stopped, or stuck where no signal reaches.
     if (link_.running() && answer.status().is(Kind::kTimeout))
@@ -344,10 +346,12 @@ bool Archiver::archive(const char* file, const char* path) {
     stop_by_.reset();
     reload_by_.reset();
     std::string dropped;
-    const Status status = store(file, path, dropped);
+    Frame said;
+    const Status status = store(file, path, dropped, said);
     if (status.ok()) {
         publish_success(file, !dropped.empty());
         dropped.empty() ? note_archived(file) : note_dropped(file);
+        if (dropped.empty()) note_commits(file, said);
         dropped.empty() ? reporter_.archived(file) : reporter_.dropped(dropped);
         if (dropped.empty() && !std::exchange(store_answers_, true)) add_change("storage", storage_, "available");
         // The scheduler's to say, which knows more; without preloading there is none.

@@ -31,6 +31,11 @@ Frame question_from_here(bool contents) {
         return here;
     });
     question.add_number(Tag::kTimeline, place.timeline).add_number(Tag::kFinishLsn, place.position);
+    if (place.position != InvalidXLogRecPtr) {
+        const WindowQuestion window = window_question();
+        question.add_number(Tag::kWindow, contents || window.wanted ? 1 : 0);
+        question.add(Tag::kBackup, window.oldest).add(Tag::kBackup, window.newest);
+    }
     return question.add_number(Tag::kFull, contents ? 1 : 0);
 }
 
@@ -54,6 +59,10 @@ void take_end(ArchiveLook& look, const Frame& frame) {
     look.started_at = instant_of(frame, Tag::kStartTime);
     look.finished_at = instant_of(frame, Tag::kFinishTime);
     look.waiting = frame.number(Tag::kCounter);
+    if (!frame.has(Tag::kWindow)) return;
+    look.window = FoundWindow{std::string(frame.text(Tag::kWindow)), instant_of(frame, Tag::kEarliestTime),
+                             instant_of(frame, Tag::kLatestTime), frame.number(Tag::kEarliestLsn),
+                             frame.number(Tag::kLatestLsn)};
 }
 
 // The mark ".ready" keeps the file from being recycled; only then is it certain that it is there.

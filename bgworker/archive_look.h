@@ -4,6 +4,7 @@
 
 #include "extension/gaps.h"
 #include "extension/helper_link.h"
+#include "extension/window.h"
 
 namespace forge::server {
 
@@ -17,6 +18,7 @@ struct ArchiveLook {
     std::vector<Gap> holes;            // lost for good
     std::vector<std::string> on_disk;  // names of files to archive again
     std::optional<std::uint64_t> bytes_stored;  // below the prefix; of a clone, together with the contents
+    std::optional<FoundWindow> window;  // where it may have changed by more than what was archived since
     std::uint64_t waiting = 0;         // missing files that wait for the archiver anyway
 };
 

@@ -317,6 +317,7 @@ void Scheduler::look_at_store() {
     if (before == StoreState::kOff) switched_on_ = true;
     if (SteadyClock::now() >= not_before_) looked_since_due_ = true;
     note_complete(finished, *look);
+    if (look->window) note_window(*look->window, look->state != ArchiveLook::State::kNoBackups);
     judge(*look);
 }
 

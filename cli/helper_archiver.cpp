@@ -5,6 +5,7 @@
 #include "cli/helper_roles.h"
 #include "core/base/text.h"
 #include "core/store/breaker.h"
+#include "core/wal/commit_scan.h"
 #include "core/wal/uploader.h"
 
 namespace forge::cli {
@@ -36,7 +37,9 @@ private:
     void finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker,
                   const Status& result);
     void tell_features(store::Breaker::State state);
-    void answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result);
+    void answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result,
+                const std::optional<wal::WalEvent>& last_end = std::nullopt);
+    std::optional<wal::WalEvent> last_end_of(const std::string& name, const std::string& path);
     std::shared_ptr<store::Breaker> make_breaker();
     void set_breaker(std::shared_ptr<store::Breaker> breaker);
     std::shared_ptr<store::Breaker> current_breaker();
@@ -56,6 +59,8 @@ private:
     std::shared_ptr<repository::Repository> repository_;  // that the uploader uses
     std::optional<bool> conditional_put_;                 // as far as the server was told
     std::unique_ptr<wal::Uploader> uploader_;
+    std::mutex scan_mutex_;
+    wal::CommitScan scan_{hello_.segment_size};  // in the order in which the server asks
     std::vector<std::future<void>> retired_;  // uploaders of earlier settings on their way out
 };
 
@@ -173,7 +178,18 @@ void Archiver::finished(const std::string& name, std::uint64_t generation,
     } else if (!only_slow)
         breaker->failure(result);
     if (result.is(Kind::kForeign) && drop_foreign_) return answer(name, pending.epoch, "foreign", Status());
-    answer(name, pending.epoch, "on", result);
+    answer(name, pending.epoch, "on", result, result.ok() ? last_end_of(name, pending.path) : std::nullopt);
+}
+
+// Before the answer, after which the server may recycle the file. Nothing that is wrong with its records is a reason not
+// to archive it.
+std::optional<wal::WalEvent> Archiver::last_end_of(const std::string& name, const std::string& path) {
+    const std::lock_guard lock(scan_mutex_);
+    const auto found =
+        scan_.scan(name, path.starts_with('/') ? path : join_path(hello_.data_directory, path));
+    if (found.ok()) return *found;
+    logger_.debug("the commits in " + quoted(name) + " are not known: " + found.status().to_string());
+    return std::nullopt;
 }
 
 // Known when the first file is stored; before the answer, so that who waits for that sees it.
@@ -188,9 +204,13 @@ void Archiver::tell_features(store::Breaker::State state) {
     send_store_state(state, {});
 }
 
-void Archiver::answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result) {
+void Archiver::answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result,
+                      const std::optional<wal::WalEvent>& last_end) {
     Frame frame(FrameType::kArchived);
     frame.add(Tag::kName, name).add_number(Tag::kEpoch, epoch).add(Tag::kState, state);
+    if (last_end)
+        frame.add_number(Tag::kLatestLsn, last_end->end_lsn)
+            .add_number(Tag::kLatestTime, static_cast<std::uint64_t>(last_end->time.micros()));
     channel_.send(add_status(frame, result));
 }
 

@@ -284,6 +284,32 @@ private:
         return {};
     }
 
+    // Not each time: the whole archive is listed for it.
+    static bool window_is_wanted(const Frame& frame, const restore::Continuity& found) {
+        if (!frame.has(Tag::kWindow)) return false;
+        if (frame.number(Tag::kWindow) != 0 || !found.holes.empty()) return true;
+        const auto known = frame.all(Tag::kBackup);
+        const auto is_gone = [&](std::string_view name) {
+            return !name.empty() && std::find(found.backups.begin(), found.backups.end(), name) == found.backups.end();
+        };
+        const bool newest_is_known =
+            !found.backup || std::find(known.begin(), known.end(), found.backup->name) != known.end();
+        return !newest_is_known || std::any_of(known.begin(), known.end(), is_gone);
+    }
+
+    Status add_window(repository::Repository& repository, Timeline timeline) {
+        FORGE_ASSIGN(const restore::Window window,
+                     restore::recovery_window(repository, std::to_string(timeline), context()));
+        done_.add(Tag::kWindow, window.backup);
+        const auto add = [this](Tag lsn_tag, std::optional<Lsn> lsn, Tag time_tag, std::optional<Instant> time) {
+            if (lsn) done_.add_number(lsn_tag, *lsn);
+            if (time) done_.add_number(time_tag, static_cast<std::uint64_t>(time->micros()));
+        };
+        add(Tag::kEarliestLsn, window.earliest_lsn, Tag::kEarliestTime, window.earliest);
+        add(Tag::kLatestLsn, window.latest_lsn, Tag::kLatestTime, window.latest);
+        return {};
+    }
+
     Status continuity(const Frame& frame, repository::Repository& repository) {
         const restore::ServerPlace place{.data_directory = hello_.data_directory,
                                          .system_identifier = hello_.system_identifier,
@@ -308,6 +334,7 @@ private:
                 context()));
             done_.add_number(Tag::kBytesStored, bytes);
         }
+        if (window_is_wanted(frame, found)) FORGE_TRY(add_window(repository, place.timeline));
         if (found.backup) {
             const auto micros = [](Instant at) { return static_cast<std::uint64_t>(at.micros()); };
             done_.add(Tag::kName, found.backup->name).add(Tag::kWal, found.backup->start_segment);

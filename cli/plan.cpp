@@ -28,7 +28,9 @@ void print_rows(const std::vector<NameValue>& rows, bool json) {
 int run_plan(CommandLine& line) {
     TargetOptions options;
     bool json = false;
+    bool window = false;
     options.add_to(line);
+    line.flag("--window", window, "instead: the span of time that a restore can reach");
     line.flag("--json", json, "as one JSON object");
     line.more_help("Rows of name and value: the backup and the WAL a restore would use, what it would reach, the "
                    "settings for recovery, the command\n"
@@ -48,6 +50,12 @@ int run_plan(CommandLine& line) {
     }
     const auto repository = session.open();
     if (!repository) return kExitFailure;
+    if (window) {
+        const auto found = restore::recovery_window(*repository, target->timeline, session.context());
+        if (!found.ok()) return session.fail(found.status());
+        print_rows(window_rows(*found), json);
+        return kExitOk;
+    }
     // What a restore would refuse is an answer here: the nearest point, and why.
     const auto plan = restore::make_plan(*repository, *target, true, session.context(), session.log());
     if (!plan.ok()) return session.fail(plan.status());

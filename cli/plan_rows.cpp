@@ -212,4 +212,12 @@ std::vector<NameValue> plan_rows(const Plan& plan, const restore::Estimate& esti
     return rows;
 }
 
+std::vector<NameValue> window_rows(const restore::Window& window) {
+    const auto time = [](const std::optional<Instant>& at) { return at ? format_postgres(*at) : std::string(); };
+    const auto lsn = [](const std::optional<Lsn>& at) { return at ? format_lsn(*at) : std::string(); };
+    return {{"earliest_time", time(window.earliest)}, {"earliest_lsn", lsn(window.earliest_lsn)},
+            {"earliest_backup", window.backup},       {"latest_time", time(window.latest)},
+            {"latest_lsn", lsn(window.latest_lsn)}};
+}
+
 }  // namespace forge::cli

@@ -35,5 +35,7 @@ std::string ready_command(const restore::Plan& plan, const CommandParts& parts);
 
 std::vector<NameValue> plan_rows(const restore::Plan& plan, const restore::Estimate& estimate,
                                  const settings::Settings& settings, const CommandParts& parts);
+// As the columns of the view recovery_window; what is not known is empty.
+std::vector<NameValue> window_rows(const restore::Window& window);
 
 }  // namespace forge::cli

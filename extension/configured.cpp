@@ -27,6 +27,7 @@ bool store_configured(SharedState& state, const Frame& frame) {
     const std::string_view storage = frame.text(Tag::kStorage);
     const bool changed =
         store.state != now || store.storage.view() != storage.substr(0, sizeof(store.storage.data) - 1);
+    if (changed) state.window = {};
     store.state = now;
     store.storage.set(storage);
     store.problem.clear();

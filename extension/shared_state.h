@@ -141,6 +141,21 @@ void for_each_risk_span(const RiskHistoryInfo& history, Take&& take) {
         take(history.spans[i % kRiskSpans]);
 }
 
+// See extension/window.h. Positions as in DurabilityInfo; 0 = none.
+struct CommitSample {
+    XLogRecPtr lsn;  // end of the record
+    TimestampTz at;
+};
+inline constexpr std::size_t kCommitSamples = 64;
+struct WindowInfo {
+    bool is_known;  // a look has said what follows
+    Text<128> backup;  // the oldest one; empty = nothing can be restored
+    CommitSample earliest, latest;
+    TimestampTz looked_at;
+    std::size_t sample_count;
+    CommitSample samples[kCommitSamples];  // the last commits of segments archived since, oldest first
+};
+
 // Measurements of the backlog, the newest of them in a ring.
 struct BacklogSample {
     TimestampTz at;
@@ -296,7 +311,7 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 10;
+    static constexpr std::uint32_t kVersion = 11;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -309,6 +324,7 @@ struct SharedState {
     BacklogInfo backlog;
     DurabilityInfo durability;
     RiskHistoryInfo risk_history;
+    WindowInfo window;
     GapsInfo gaps;
     BackupInfo backup;
     SchedulerInfo scheduler;

@@ -15,6 +15,7 @@
 #include "extension/settings.h"
 #include "extension/shared_state.h"
 #include "extension/statistics.h"
+#include "extension/window.h"
 
 namespace forge::server {
 
@@ -390,6 +391,10 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
     rows.add("durable_lsn", lsn_or_null(risk.durable), Cell(std::string(risk_name(risk.state))));
     if (risk.state == AtRisk::State::kAtRisk || risk.state == AtRisk::State::kDurable)
         rows.add("data_at_risk", number(risk.bytes) + " bytes", Cell(number(risk.seconds) + " seconds"));
+    if (const Window window = recovery_window(&state); window.state == Window::State::kKnown) {
+        rows.add("earliest_restore", time_or_null(window.earliest), std::string(window.backup));
+        rows.add("latest_restore", time_or_null(window.latest), lsn_or_null(window.latest_lsn));
+    }
     if (archiver.dropped_count > 0)
         rows.add("dropped_wal", number(archiver.dropped_count),
                  "files accepted while the storage was off, belonged to another cluster, or above backlog_limit");
@@ -594,6 +599,15 @@ void write_data_at_risk_history(FunctionCallInfo fcinfo) {
     });
 }
 
+void write_recovery_window(FunctionCallInfo fcinfo) {
+    RowSink sink(fcinfo);
+    const auto state = copy_state();
+    const Window window = recovery_window(state.get());
+    sink.add({std::string(window_state_name(window.state)), time_or_null(window.earliest),
+              lsn_or_null(window.earliest_lsn), text_or_null(window.backup), time_or_null(window.latest),
+              lsn_or_null(window.latest_lsn), time_or_null(window.looked_at)});
+}
+
 // Of archiving, base backups and restore commands, in this order.
 struct KindOfWork {
     std::string_view name;
@@ -777,6 +791,7 @@ PG_FUNCTION_INFO_V1(forge_archive_status);
 PG_FUNCTION_INFO_V1(forge_archive_errors);
 PG_FUNCTION_INFO_V1(forge_data_at_risk);
 PG_FUNCTION_INFO_V1(forge_data_at_risk_history);
+PG_FUNCTION_INFO_V1(forge_recovery_window);
 PG_FUNCTION_INFO_V1(forge_events);
 PG_FUNCTION_INFO_V1(forge_gaps);
 PG_FUNCTION_INFO_V1(forge_progress);
@@ -836,6 +851,9 @@ PGDLLEXPORT Datum forge_archive_errors(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_archive_errors);
 }
 
+PGDLLEXPORT Datum forge_recovery_window(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_recovery_window);
+}
 PGDLLEXPORT Datum forge_data_at_risk(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_data_at_risk);
 }

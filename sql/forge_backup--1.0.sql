@@ -190,6 +190,20 @@ LANGUAGE C VOLATILE ROWS 288 PARALLEL RESTRICTED;
 COMMENT ON FUNCTION get_data_at_risk_history() IS
     'the rows of the view data_at_risk_history';
 
+CREATE FUNCTION get_recovery_window(
+    OUT state text,
+    OUT earliest_time timestamptz,
+    OUT earliest_lsn pg_lsn,
+    OUT earliest_backup text,
+    OUT latest_time timestamptz,
+    OUT latest_lsn pg_lsn,
+    OUT looked_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_recovery_window'
+LANGUAGE C VOLATILE ROWS 1 PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_recovery_window() IS
+    'the row of the view recovery_window';
+
 CREATE FUNCTION wait_archived(
     lsn pg_lsn DEFAULT NULL,
     timeout interval DEFAULT '1 minute')
@@ -425,6 +439,20 @@ COMMENT ON COLUMN progress.files_done IS 'files or objects read or removed';
 COMMENT ON COLUMN progress.rate IS 'bytes a second since it began';
 COMMENT ON COLUMN progress.remaining IS 'estimated time until everything is read or removed';
 
+CREATE VIEW recovery_window AS
+    SELECT * FROM @extschema@.get_recovery_window();
+COMMENT ON VIEW recovery_window IS
+    'the span of time that a restore can reach, one row, from memory';
+COMMENT ON COLUMN recovery_window.state IS
+    'known, no backup, unknown (not looked yet), off, not archived, standby, not preloaded';
+COMMENT ON COLUMN recovery_window.earliest_time IS 'when the oldest base backup ended from which no WAL is missing';
+COMMENT ON COLUMN recovery_window.earliest_lsn IS 'where it ended';
+COMMENT ON COLUMN recovery_window.earliest_backup IS 'its name';
+COMMENT ON COLUMN recovery_window.latest_time IS
+    'of the last commit or abort in the WAL that the storage has; null if there is none';
+COMMENT ON COLUMN recovery_window.latest_lsn IS 'just after its record';
+COMMENT ON COLUMN recovery_window.looked_at IS 'when the storage was looked into for it; archived WAL carries the end on from there';
+
 CREATE VIEW statistics AS
     SELECT * FROM @extschema@.get_statistics();
 COMMENT ON VIEW statistics IS
@@ -491,6 +519,7 @@ REVOKE ALL ON FUNCTION status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_status() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_data_at_risk() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_data_at_risk_history() FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_recovery_window() FROM PUBLIC;
 REVOKE ALL ON FUNCTION wait_archived(pg_lsn, interval) FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
@@ -501,7 +530,7 @@ REVOKE ALL ON FUNCTION get_transfers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reset_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_facts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_html(jsonb) FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, statistics, transfers FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, statistics, transfers FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -512,6 +541,7 @@ GRANT EXECUTE ON FUNCTION status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_data_at_risk() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_data_at_risk_history() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_recovery_window() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
@@ -520,4 +550,4 @@ GRANT EXECUTE ON FUNCTION get_statistics() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_transfers() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_facts() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_html(jsonb) TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, statistics, transfers TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, statistics, transfers TO pg_monitor;

@@ -23,7 +23,8 @@
 // kArchive      kName, kPath, kEpoch, kTimeoutMs. Asking again for a name joins its running job.
 // kArchived     kName, kEpoch, kState, kKind ("ok" or an error kind), kMessage, kHint. With state "off" the answer is
 //               "ok" at once and nothing is stored; with state "foreign" the same, since the prefix belongs to another
-//               cluster and the settings say to drop WAL then.
+//               cluster and the settings say to drop WAL then. Of a segment, kLatestLsn and kLatestTime: end and time
+//               of its last commit or abort.
 // kForget       kName: the server side stopped waiting; the job may go on
 // kStoreState   kState "closed" | "open" | "half-open", kFailures, kNextTry (microseconds since 1970, 0 = none),
 //               kKind, kMessage, and kConditionalPut ("yes" | "no") once that is known: on each change
@@ -51,7 +52,10 @@
 // kContinuity   kTimeline, kFinishLsn (0: only look for a backup), kFull (1: read what the backup consists of)
 //               -> kRow "hole", first, last, count; "on disk", name, for each; then kDone kState "none" | "foreign" |
 //               "damaged" | "backup", kMessage, kName, kStartTime and kFinishTime (microseconds since 1970), kWal (its
-//               first segment), kCounter (segments that wait for the archiver)
+//               first segment), kCounter (segments that wait for the archiver). With kWindow 1, or where one of the
+//               kBackup* that the server knows is gone or the newest is none of them, or there are holes: kWindow (the
+//               oldest backup of the window; empty = there is none) with kEarliestLsn, kEarliestTime, and where a
+//               transaction ended kLatestLsn, kLatestTime
 // kRetain       kTimeline, kSchedule (cron expression, may be empty), kExecute -> kRow backup, keep, reason, objects,
 //               bytes; the last row, with null for the backup, is WAL; then kDone. With kExecute 1 the plan is carried
 //               out: kDone kMessage (what was removed, empty = nothing), kState (why nothing may be, empty = it may),
@@ -96,7 +100,7 @@ enum class FrameType : std::uint8_t {
     kVerify = 12,        // name -> rows
     kMarkBackup = 13,    // name, permanent -> rows
     kDeleteBackup = 14,  // name, force -> rows
-    kContinuity = 15,    // timeline, finish_lsn, full, measure -> rows, bytes_stored
+    kContinuity = 15,    // timeline, finish_lsn, full, measure, window, backup -> rows, bytes_stored, window
     kRetain = 16,        // timeline, schedule, execute -> rows
     kAdoptPrefix = 17,   // -> rows
     kSearchKeys = 18,    // key -> kKeys
@@ -191,6 +195,11 @@ enum class Tag : std::uint16_t {
     kRestoredAt,
     kClone,
     kMeasure,
+    kWindow,
+    kEarliestLsn,
+    kEarliestTime,
+    kLatestLsn,
+    kLatestTime,
 };
 
 struct Frame {

@@ -61,6 +61,7 @@ private:
 
     Status find_backup() {
         FORGE_ASSIGN(backups_, repository_.list_backups(context_));
+        for (const auto& backup : backups_) found_.backups.push_back(backup.name);
         if (backups_.empty()) return {};
         const repository::BackupEntry* newest = nullptr;
         const auto start = [](const repository::BackupEntry& one) { return one.sentinel.start_lsn.value_or(0); };

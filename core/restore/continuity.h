@@ -33,6 +33,7 @@ struct Continuity {
         kDamaged,    // the newest one that is cannot be restored
         kBackup,     // there is a backup to start from
     } state = State::kNoBackups;
+    std::vector<std::string> backups;               // names of all that are listed
     std::optional<repository::BackupEntry> backup;  // the newest on the lineage; with kDamaged and kBackup
     std::string problem;                            // with kForeign and kDamaged
     std::vector<Hole> holes;                        // neither in the archive nor in pg_wal

@@ -506,27 +506,21 @@ Status Planner::too_late() {
                   "Choose an earlier target; without a target, recovery goes to the end of the archived WAL.");
 }
 
-// The last transaction is looked for behind the newest backup first: on an idle cluster it may lie before it.
+// On an idle cluster the last transaction may lie before the newest backup.
 Result<Window> Planner::reachable() {
     Window window;
     if (backups_.empty()) return window;
-    const auto oldest =
-        std::min_element(backups_.begin(), backups_.end(), [](const BackupEntry& a, const BackupEntry& b) {
-            return a.sentinel.finish_time < b.sentinel.finish_time;
-        });
+    const std::uint64_t last = last_reachable(backups_.back());
+    const auto oldest = std::find_if(backups_.begin(), backups_.end(), [&](const BackupEntry& backup) {
+        return last_reachable(backup) == last;  // no hole lies between
+    });
+    window.backup = oldest->name;
     window.earliest = oldest->sentinel.finish_time;
-    std::uint64_t upper = UINT64_MAX;
-    for (auto backup = backups_.rbegin(); backup != backups_.rend() && !window.latest; ++backup) {
-        const std::uint64_t first = first_segment(*backup);
-        const std::uint64_t last = std::min(last_reachable(*backup), upper);
-        if (upper != UINT64_MAX && last < upper) break;  // a hole: what is before it is not part of one stretch
-        FORGE_ASSIGN(const ArchiveView::LastEnds ends, view_->last_ends(first, last));
-        if (ends.any) {
-            window.latest = ends.any->time;
-            window.latest_lsn = ends.any->end_lsn;
-        }
-        if (first == 0) break;
-        upper = first - 1;
+    window.earliest_lsn = oldest->sentinel.finish_lsn;
+    FORGE_ASSIGN(const ArchiveView::LastEnds ends, view_->last_ends(first_segment(*oldest), last));
+    if (ends.any) {
+        window.latest = ends.any->time;
+        window.latest_lsn = ends.any->end_lsn;
     }
     return window;
 }
@@ -555,9 +549,12 @@ Result<Plan> make_plan(repository::Repository& repository, const Target& target,
     return Planner(repository, target, allow_nearest, context, logger).run();
 }
 
-Result<Window> recovery_window(repository::Repository& repository, const store::CallContext& context) {
+Result<Window> recovery_window(repository::Repository& repository, const std::string& timeline,
+                               const store::CallContext& context) {
     NullLogger quiet;
-    return Planner(repository, Target(), false, context, quiet).window();
+    Target end;
+    end.timeline = timeline;
+    return Planner(repository, end, false, context, quiet).window();
 }
 
 }  // namespace forge::restore

@@ -35,10 +35,12 @@ struct Plan {
     std::string inexact_reason;
     std::vector<std::string> missing_segments;  // holes that keep an inexact plan from going on
 };
-// The window of a repository: finish of the oldest restorable backup to the last commit in the archived WAL.
+// The window of a repository: from the end of the oldest backup from which all WAL is there to the last commit or abort
+// in it. What lies before a hole, and can be restored only that far, is not part of it.
 struct Window {
+    std::string backup;  // empty = nothing can be restored
     std::optional<Instant> earliest, latest;
-    std::optional<Lsn> latest_lsn;
+    std::optional<Lsn> earliest_lsn, latest_lsn;
 };
 
 // Chooses the newest backup on the lineage that finished before the target. Reads history objects, and as much WAL as
@@ -47,6 +49,8 @@ struct Window {
 // instead).
 Result<Plan> make_plan(repository::Repository& repository, const Target& target, bool allow_nearest,
                        const store::CallContext& context, Logger& logger);
-Result<Window> recovery_window(repository::Repository& repository, const store::CallContext& context);
+// Of the way to `timeline` ("latest" or a number); lists backups and WAL, and reads WAL backwards to its last commit.
+Result<Window> recovery_window(repository::Repository& repository, const std::string& timeline,
+                               const store::CallContext& context);
 
 }  // namespace forge::restore

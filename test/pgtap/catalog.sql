@@ -90,6 +90,7 @@ SELECT count(*) AS n FROM forge_backup.data_at_risk \gset
 SELECT count(*) AS n FROM forge_backup.events \gset
 SELECT count(*) AS n FROM forge_backup.gaps \gset
 SELECT count(*) AS n FROM forge_backup.progress \gset
+SELECT count(*) AS n FROM forge_backup.recovery_window \gset
 SELECT count(*) AS n FROM forge_backup.status() \gset
 SELECT forge_backup.report_facts() IS NULL AS n \gset
 SELECT count(*) AS n FROM forge_backup."check"(quick => true) \gset

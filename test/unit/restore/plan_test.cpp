@@ -422,13 +422,13 @@ TEST_F(PlanTest, AnEmptyArchiveIsSaidToBeEmpty) {
     std::filesystem::remove_all(bucket_.path("b"));
     std::filesystem::create_directories(bucket_.path("b"));
     EXPECT_THAT(refusal({}), HasSubstr("there is no backup in file://"));
-    const auto window = recovery_window(*repository_, {});
+    const auto window = recovery_window(*repository_, "latest", {});
     ASSERT_TRUE(window.ok());
     EXPECT_FALSE(window->earliest || window->latest);
 }
 
 TEST_F(PlanTest, TheWindowReachesFromTheFirstBackupToTheLastTransaction) {
-    auto window = recovery_window(*repository_, {});
+    auto window = recovery_window(*repository_, "latest", {});
     ASSERT_TRUE(window.ok()) << window.status().to_string();
     EXPECT_EQ(text(window->earliest), kEarliest);
     EXPECT_EQ(text(window->latest), kLatest);
@@ -437,7 +437,7 @@ TEST_F(PlanTest, TheWindowReachesFromTheFirstBackupToTheLastTransaction) {
     remove_wal("000000020000000000000009");
     remove_wal("000000010000000000000008");
     add_backup("base_000000010000000000000007", 0x7000028, 0x7000100, "37.601625");
-    window = recovery_window(*repository_, {});
+    window = recovery_window(*repository_, "latest", {});
     ASSERT_TRUE(window.ok());
     EXPECT_EQ(text(window->latest), "2026-11-22 09:17:35.454731+00");
 }
