@@ -5,7 +5,6 @@
 #include "cli/helper_roles.h"
 #include "core/base/text.h"
 #include "core/store/breaker.h"
-#include "core/wal/commit_scan.h"
 #include "core/wal/uploader.h"
 
 namespace forge::cli {
@@ -35,11 +34,10 @@ private:
     void follow_configuration();
     void start(const std::string& name, const Pending& pending);
     void finished(const std::string& name, std::uint64_t generation, const std::shared_ptr<store::Breaker>& breaker,
-                  const Status& result);
+                  const wal::Uploader::Result& result);
     void tell_features(store::Breaker::State state);
     void answer(const std::string& name, std::uint64_t epoch, std::string_view state, const Status& result,
                 const std::optional<wal::WalEvent>& last_end = std::nullopt);
-    std::optional<wal::WalEvent> last_end_of(const std::string& name, const std::string& path);
     std::shared_ptr<store::Breaker> make_breaker();
     void set_breaker(std::shared_ptr<store::Breaker> breaker);
     std::shared_ptr<store::Breaker> current_breaker();
@@ -59,8 +57,6 @@ private:
     std::shared_ptr<repository::Repository> repository_;  // that the uploader uses
     std::optional<bool> conditional_put_;                 // as far as the server was told
     std::unique_ptr<wal::Uploader> uploader_;
-    std::mutex scan_mutex_;
-    wal::CommitScan scan_{hello_.segment_size};  // in the order in which the server asks
     std::vector<std::future<void>> retired_;  // uploaders of earlier settings on their way out
 };
 
@@ -154,13 +150,12 @@ void Archiver::start(const std::string& name, const Pending& pending) {
     }
     uploader_->request(
         name, pending.path, pending.deadline,
-        [this, generation = generation_.load(), breaker = breaker_](const std::string& done, const Status& result) {
-            finished(done, generation, breaker, result);
-        });
+        [this, generation = generation_.load(), breaker = breaker_](
+            const std::string& done, const wal::Uploader::Result& result) { finished(done, generation, breaker, result); });
 }
 
 void Archiver::finished(const std::string& name, std::uint64_t generation,
-                        const std::shared_ptr<store::Breaker>& breaker, const Status& result) {
+                        const std::shared_ptr<store::Breaker>& breaker, const wal::Uploader::Result& result) {
     if (generation != generation_) return;
     Pending pending;
     {
@@ -171,25 +166,15 @@ void Archiver::finished(const std::string& name, std::uint64_t generation,
         pending_.erase(found);
     }
     // A file that takes longer than the server waits is no failure of the store: its upload goes on (N13).
-    const bool only_slow = result.is(Kind::kTimeout) && pending.deadline.passed();
-    if (result.ok()) {
+    const Status status = result.status();
+    const bool only_slow = status.is(Kind::kTimeout) && pending.deadline.passed();
+    if (status.ok()) {
         breaker->success();
         tell_features(breaker->state());
     } else if (!only_slow)
-        breaker->failure(result);
-    if (result.is(Kind::kForeign) && drop_foreign_) return answer(name, pending.epoch, "foreign", Status());
-    answer(name, pending.epoch, "on", result, result.ok() ? last_end_of(name, pending.path) : std::nullopt);
-}
-
-// Before the answer, after which the server may recycle the file. Nothing that is wrong with its records is a reason not
-// to archive it.
-std::optional<wal::WalEvent> Archiver::last_end_of(const std::string& name, const std::string& path) {
-    const std::lock_guard lock(scan_mutex_);
-    const auto found =
-        scan_.scan(name, path.starts_with('/') ? path : join_path(hello_.data_directory, path));
-    if (found.ok()) return *found;
-    logger_.debug("the commits in " + quoted(name) + " are not known: " + found.status().to_string());
-    return std::nullopt;
+        breaker->failure(status);
+    if (status.is(Kind::kForeign) && drop_foreign_) return answer(name, pending.epoch, "foreign", Status());
+    answer(name, pending.epoch, "on", status, status.ok() ? *result : std::nullopt);
 }
 
 // Known when the first file is stored; before the answer, so that who waits for that sees it.

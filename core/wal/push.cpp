@@ -56,12 +56,16 @@ public:
 
     std::uint64_t size() const { return size_; }
 
+    // What was found in the segment when it was read last.
+    std::optional<WalEvent> last_end() const { return scan_ ? scan_->last_end() : std::nullopt; }
+
     // A read error and a file that ends early are failures that name the file: never a short upload (D3).
     template <typename Consumer>
     Status read(const store::CallContext& context, Consumer&& consume) {
         if (::lseek(fd_.get(), 0, SEEK_SET) < 0) return errno_status(errno, "could not seek in file", request_.path);
         Bytes block(static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size_ + 1)));
         std::uint64_t done = 0;
+        begin_scan();
         for (;;) {
             if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
             auto filled = read_block(block);
@@ -71,6 +75,7 @@ public:
             if (done == 0 && is_segment_) FORGE_TRY(check_header(piece));
             done += got;
             if (done > size_) break;
+            if (scan_) scan_->take(piece);
             if (got > 0) FORGE_TRY(consume(piece));
             if (got < block.size()) break;
         }
@@ -93,6 +98,11 @@ private:
             .with_kind(Kind::kCorrupt)
             .with_hint("Look for errors of the disk in the kernel's log; reading the file is tried again.");
     }
+    void begin_scan() {
+        scan_.reset();
+        if (const auto segment = layout::parse_segment(request_.name, request_.segment_size))
+            scan_ = std::make_unique<SegmentScan>(segment->number, request_.segment_size);
+    }
     Status check_header(ByteView start) const {
         FORGE_ASSIGN(const PageHeader header, parse_first_page(start, "WAL file " + quoted(request_.path)));
         return check_first_page(header, request_.name, request_.segment_size, request_.system_identifier);
@@ -102,6 +112,7 @@ private:
     const PushRequest& request_;
     std::uint64_t size_ = 0;
     bool is_segment_ = false;
+    std::unique_ptr<SegmentScan> scan_;
 };
 
 // The filters of an object, in front of memory.
@@ -140,7 +151,7 @@ Result<PushResult> compare(repository::Repository& repository, LocalFile& file, 
     }));
     const std::string theirs = stored_digest.hex();
     const std::string ours = local_digest.hex();
-    if (theirs == ours) return PushResult{PushOutcome::kIdentical, file.size(), 0};
+    if (theirs == ours) return PushResult{PushOutcome::kIdentical, file.size(), 0, {}};
     return Status(Kind::kConflict,
                   "WAL file " + quoted(name) + " is already archived with different content (stored sha256 " + theirs +
                       ", local sha256 " + ours + ")",
@@ -163,7 +174,7 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
     FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, memory.bytes(), context));
     FORGE_CRASH_POINT("wal-after-put");
     if (outcome == store::PutOutcome::kStored)
-        return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size()};
+        return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size(), {}};
     memory.bytes() = Bytes();
     return compare(repository, file, name, key, context);
 }
@@ -174,7 +185,7 @@ Result<PushResult> push_streamed(repository::Repository& repository, LocalFile& 
     const auto present = repository.store().head(key, context);
     if (present.ok()) return compare(repository, file, name, key, context);
     if (!present.status().is(Kind::kNotFound)) return present.status();
-    PushResult result{PushOutcome::kStored, file.size(), 0};
+    PushResult result{PushOutcome::kStored, file.size(), 0, {}};
     FORGE_ASSIGN(const std::unique_ptr<Sink> sink,
                  repository.create(key, repository.settings().compression, context, &result.bytes_stored));
     FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
@@ -195,12 +206,13 @@ Result<PushResult> push_file(repository::Repository& repository, const PushReque
     // Checked after opening: without it the segment may have been recycled, and its content be that of another
     // (postgres-hooks 6, rule 3).
     if (!request.ready_file.empty() && !path_exists(request.ready_file))
-        return PushResult{PushOutcome::kNotReady, 0, 0};
+        return PushResult{PushOutcome::kNotReady, 0, 0, {}};
     const std::string key = layout::wal_key(request.name, repository.settings().compression);
     auto result = file.size() <= request.buffer_limit ? push_buffered(repository, file, request.name, key, context)
                                                       : push_streamed(repository, file, request.name, key, context);
     // The store cannot know what a caller takes "not found" for; here the object is being written.
     if (!result.ok() && result.status().is(Kind::kNotFound)) return result.status().with_kind(Kind::kInternal);
+    if (result.ok()) result->last_end = file.last_end();
     return result;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/repository/repository.h"
+#include "core/wal/segment_scan.h"
 
 namespace forge::wal {
 
@@ -32,6 +33,7 @@ struct PushResult {
     PushOutcome outcome = PushOutcome::kStored;
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_stored = 0;
+    std::optional<WalEvent> last_end;  // of a segment that is stored or identical (core/wal/segment_scan.h)
 };
 
 // kConflict: other content is there, or the file belongs to another cluster. kCorrupt: the file is no complete segment,

@@ -50,6 +50,10 @@ bool may_be_event(std::uint8_t rmgr, std::uint8_t info) {
            operation == kXactAbortPrepared;
 }
 
+bool is_switch(std::uint8_t rmgr, std::uint8_t info) { return rmgr == kRmgrXlog && (info & 0xF0) == kXlogSwitch; }
+
+std::string segment_text(Lsn begin) { return "WAL segment at " + format_lsn(begin); }
+
 // Reads integers and skips arrays, and remembers when there was not enough.
 class Cursor {
 public:
@@ -153,103 +157,123 @@ bool read_xlog(ByteView data, std::uint8_t info, WalEvent& event) {
 }  // namespace
 
 Status RecordReader::feed(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size) {
-    if (next_segment_ != segment_number || at_end_) record_ = Record();
-    const bool fresh = next_segment_ != segment_number || at_end_;
-    if (fresh) magic_ = 0;
-    at_end_ = false;
-    next_segment_ = segment_number + 1;
     return walk(segment, segment_number, segment_size, false);
 }
 
 Status RecordReader::finish_record(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size) {
     if (!record_.active || next_segment_ != segment_number) return {};
+    const Status done = walk(segment, segment_number, segment_size, true);
     next_segment_ = std::nullopt;
-    return walk(segment, segment_number, segment_size, true);
+    return done;
 }
 
 Status RecordReader::walk(Source& segment, std::uint64_t segment_number, std::uint64_t segment_size,
                           bool only_pending) {
-    const Lsn begin = segment_number * segment_size;
-    const std::string what = "WAL segment at " + format_lsn(begin);
     Bytes page(kLongHeaderSize);
     FORGE_ASSIGN(const std::size_t got, read_full(segment, page));
-    FORGE_ASSIGN(const PageHeader first, parse_first_page(ByteView(page).first(got), what));
-    if (first.address != begin || first.segment_size != segment_size) {
-        return Status(Kind::kCorrupt, what + " holds the WAL from " + format_lsn(first.address) + " in segments of " +
-                                          std::to_string(first.segment_size) + " bytes");
-    }
-    const std::size_t page_size = first.page_size;
-    page.resize(page_size);
-    magic_ = first.magic;
-    PageHeader header = first;
-    for (Lsn address = begin;; address += page_size) {
-        const std::size_t known = address == begin ? kLongHeaderSize : 0;
+    FORGE_TRY(begin_segment(ByteView(page).first(got), segment_number, segment_size));
+    page.resize(page_size_);
+    for (std::size_t known = kLongHeaderSize;; known = 0) {
         FORGE_ASSIGN(const std::size_t more, read_full(segment, MutableBytes(page).subspan(known)));
-        if (known + more < page_size) {
-            return Status(Kind::kCorrupt, what + " ends after " + std::to_string(address - begin + known + more) +
-                                              " of " + std::to_string(segment_size) + " bytes");
+        if (known + more < page_size_) {
+            return Status(Kind::kCorrupt, segment_text(begin_) + " ends after " +
+                                              std::to_string(address_ - begin_ + known + more) + " of " +
+                                              std::to_string(segment_size) + " bytes");
         }
-        if (address != begin) {
-            const auto parsed = parse_page_header(page);
-            // Zeroes after the end, or an older life of a recycled segment. Only the first page has a long header.
-            if (!parsed || parsed->magic != magic_ || parsed->address != address || parsed->is_long()) {
-                invalid();
-                return {};
-            }
-            header = *parsed;
-        }
-        const auto position = enter_page(header, address == begin);
+        const auto position = enter_page(page);
         if (!position) {
             invalid();
             return {};
         }
         if (only_pending && !record_.active) return {};
-        if (read_page(page, address, *position, only_pending) == Next::kSegmentDone ||
-            address + page_size == begin + segment_size)
-            return {};
+        if (read_page(page, *position, only_pending) == Next::kSegmentDone) return {};
     }
 }
 
-std::optional<std::size_t> RecordReader::enter_page(const PageHeader& header, bool first) {
-    if (header.overwrites_continuation()) {
+Status RecordReader::begin_segment(ByteView start, std::uint64_t segment_number, std::uint64_t segment_size) {
+    if (next_segment_ != segment_number || at_end_) record_ = Record();
+    at_end_ = false;
+    next_segment_ = segment_number + 1;
+    begin_ = address_ = segment_number * segment_size;
+    end_ = begin_ + segment_size;
+    const std::string what = segment_text(begin_);
+    FORGE_ASSIGN(const PageHeader first, parse_first_page(start, what));
+    if (first.address != begin_ || first.segment_size != segment_size) {
+        return Status(Kind::kCorrupt, what + " holds the WAL from " + format_lsn(first.address) + " in segments of " +
+                                          std::to_string(first.segment_size) + " bytes");
+    }
+    page_size_ = first.page_size;
+    magic_ = first.magic;
+    return {};
+}
+
+RecordReader::Next RecordReader::feed_page(ByteView page) {
+    const auto position = enter_page(page);
+    return position ? read_page(page, *position, false) : invalid();
+}
+
+// Zeroes after the end, or an older life of a recycled segment, are no valid WAL. Only the first page has a long header.
+std::optional<std::size_t> RecordReader::enter_page(ByteView page) {
+    const bool first = address_ == begin_;
+    const auto header = parse_page_header(page);
+    if (!header || header->magic != magic_ || header->address != address_ || header->is_long() != first)
+        return std::nullopt;
+    if (header->overwrites_continuation()) {
         record_ = Record();
-        return header.size();
+        return header->size();
     }
     if (record_.active) {
-        if (!header.is_continuation() || header.remaining != record_.total - record_.have) return std::nullopt;
-        return header.size();
+        if (!header->is_continuation() || header->remaining != record_.total - record_.have) return std::nullopt;
+        return header->size();
     }
-    if (header.is_continuation()) {
+    if (header->is_continuation()) {
         // Only where reading begins may there be a record whose beginning was not seen.
         if (!first) return std::nullopt;
         record_.active = record_.skip = true;
         record_.keep = false;
-        record_.total = header.remaining;
+        record_.total = header->remaining;
     }
-    return header.size();
+    return header->size();
 }
 
-RecordReader::Next RecordReader::read_page(ByteView page, Lsn address, std::size_t position, bool only_pending) {
+RecordReader::Next RecordReader::read_page(ByteView page, std::size_t position, bool only_pending) {
     while (position < page.size()) {
-        if (!record_.active && !begin_record(page, position, address)) return invalid();
+        if (!record_.active && verified_ == Verified::kEvents) {
+            position = step_over(page, position);
+            if (position >= page.size()) break;
+        }
+        if (!record_.active && !begin_record(page, position)) return invalid();
         const auto piece =
             static_cast<std::size_t>(std::min<std::uint64_t>(record_.total - record_.have, page.size() - position));
         take(page.subspan(position, piece));
         position += piece;
         if (record_.have < record_.total) break;
         position = align8(position);
-        if (end_record(address + position) == Next::kSegmentDone || only_pending) return Next::kSegmentDone;
+        if (end_record(address_ + position) == Next::kSegmentDone || only_pending) return Next::kSegmentDone;
     }
-    return Next::kContinue;
+    address_ += page_size_;
+    return address_ == end_ ? Next::kSegmentDone : Next::kContinue;
 }
 
-bool RecordReader::begin_record(ByteView page, std::size_t position, Lsn address) {
+std::size_t RecordReader::step_over(ByteView page, std::size_t position) {
+    while (page.size() - position >= kRecordHeaderSize) {
+        const std::uint8_t* header = page.data() + position;
+        const auto total = load_le<std::uint32_t>(header);
+        if (total < kRecordHeaderSize || total > page.size() - position) break;
+        if (may_be_event(header[17], header[16]) || is_switch(header[17], header[16])) break;
+        position = align8(position + total);
+        if (position >= page.size()) break;
+    }
+    return position;
+}
+
+bool RecordReader::begin_record(ByteView page, std::size_t position) {
     // Records begin at multiples of 8, so the length is never split.
     const auto total = load_le<std::uint32_t>(page.data() + position);
     if (total < kRecordHeaderSize || total > kMaxRecord) return false;
     record_ = Record();
     record_.active = true;
-    record_.start = address + position;
+    record_.start = address_ + position;
     record_.total = total;
     return true;
 }
@@ -263,7 +287,7 @@ void RecordReader::take(ByteView piece) {
         if (record_.have == kRecordHeaderSize) record_.keep = may_be_event(record_.header[17], record_.header[16]);
     }
     record_.have += piece.size();
-    if (record_.skip || piece.empty()) return;
+    if (record_.skip || piece.empty() || (verified_ == Verified::kEvents && !record_.keep)) return;
     record_.crc = crc32c(piece, record_.crc);
     if (record_.keep) record_.body.insert(record_.body.end(), piece.begin(), piece.end());
 }
@@ -273,7 +297,8 @@ RecordReader::Next RecordReader::end_record(Lsn end) {
     if (record.skip) return Next::kContinue;
     // The CRC covers the data first, then the header without the CRC itself.
     const ByteView header(record.header);
-    if (crc32c(header.first(20), record.crc) != load_le<std::uint32_t>(header.data() + 20)) return invalid();
+    const bool verified = verified_ == Verified::kRecords || record.keep;
+    if (verified && crc32c(header.first(20), record.crc) != load_le<std::uint32_t>(header.data() + 20)) return invalid();
 
     end_lsn_ = end;
     const std::uint8_t info = record.header[16];
@@ -290,8 +315,7 @@ RecordReader::Next RecordReader::end_record(Lsn end) {
         if (known && visit_ && !visit_(event)) stopped_ = true;
     }
     // After a switch the rest of the segment is unused.
-    const bool switched = rmgr == kRmgrXlog && (info & 0xF0) == kXlogSwitch;
-    return stopped_ || switched ? Next::kSegmentDone : Next::kContinue;
+    return stopped_ || is_switch(rmgr, info) ? Next::kSegmentDone : Next::kContinue;
 }
 
 RecordReader::Next RecordReader::invalid() {

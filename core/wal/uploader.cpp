@@ -52,7 +52,7 @@ private:
     };
     struct Answer {
         std::string name;
-        Status status;
+        Uploader::Result result;
         Done done;
     };
     using Jobs = std::map<std::string, Job>;
@@ -61,9 +61,9 @@ private:
     // All of these want mutex_ held.
     void plan_ahead();
     std::optional<std::string> next_job();
-    void finish_job(const std::string& name, const Result<PushResult>& result);
-    void remember(const std::string& name);
-    void answer(const std::string& name, Waiter waiter, const Status& status);
+    void finish_job(const std::string& name, const forge::Result<PushResult>& result);
+    void remember(const std::string& name, const std::optional<WalEvent>& last_end);
+    void answer(const std::string& name, Waiter waiter, Uploader::Result result);
     void expire_waiters();
     Deadline next_expiry() const;
 
@@ -90,7 +90,8 @@ private:
     std::size_t running_ = 0;
     std::optional<layout::Segment> frontier_;  // the segment the server asked for last
     std::list<std::string> result_order_;      // oldest first
-    std::set<std::string> results_;            // stored in this epoch, and nobody was told yet
+    // Stored in this epoch, and nobody was told yet.
+    std::map<std::string, std::optional<WalEvent>> results_;
     std::set<std::string> failed_ahead_;  // not tried again before the server asks or the store takes something else
     std::deque<Answer> answers_;
     Counters counters_;
@@ -181,10 +182,10 @@ void ThreadedUploader::request(const std::string& name, const std::string& path,
     Waiter waiter{deadline, std::move(done)};
     failed_ahead_.erase(name);
     if (const auto segment = layout::parse_segment(name, options_.segment_size)) frontier_ = segment;
-    if (results_.erase(name) > 0) {
+    if (const auto result = results_.extract(name)) {
         std::erase(result_order_, name);
         ++counters_.ahead_hits;
-        answer(name, std::move(waiter), Status());
+        answer(name, std::move(waiter), result.mapped());
     } else {
         const auto [at, is_new] = jobs_.try_emplace(name);
         Job& job = at->second;
@@ -286,7 +287,7 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     store::CallContext context;
     context.deadline = upload_deadline(options_.segment_size);
     context.cancel = &cancel_;
-    Result<PushResult> result = Status(Kind::kInternal, "not run");
+    forge::Result<PushResult> result = Status(Kind::kInternal, "not run");
     try {
         if (ahead) FORGE_CRASH_POINT("wal-ahead");
         result = push_if_allowed(*repository_, request, options_.guard.get(), context);
@@ -309,7 +310,7 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     answers_changed_.notify_all();
 }
 
-void ThreadedUploader::finish_job(const std::string& name, const Result<PushResult>& result) {
+void ThreadedUploader::finish_job(const std::string& name, const forge::Result<PushResult>& result) {
     Job job = std::move(jobs_[name]);
     jobs_.erase(name);
     if (result.ok() && result->outcome == PushOutcome::kNotReady) {
@@ -324,7 +325,7 @@ void ThreadedUploader::finish_job(const std::string& name, const Result<PushResu
         ++counters_.files;
         counters_.bytes_read += result->bytes_read;
         counters_.bytes_stored += result->bytes_stored;
-        if (job.waiters.empty()) remember(name);
+        if (job.waiters.empty()) remember(name, result->last_end);
         if (job.ahead && !job.waiters.empty()) ++counters_.ahead_hits;
         failed_ahead_.clear();
     } else if (!result.status().is(Kind::kCancelled)) {
@@ -334,12 +335,13 @@ void ThreadedUploader::finish_job(const std::string& name, const Result<PushResu
             logger_.debug("could not archive " + quoted(name) + " ahead: " + result.status().to_string());
         }
     }
-    for (Waiter& waiter : job.waiters) answer(name, std::move(waiter), result.status());
+    for (Waiter& waiter : job.waiters)
+        answer(name, std::move(waiter), result.ok() ? result->last_end : Uploader::Result(result.status()));
 }
 
 // Told once: who asks for a file again wants to know whether the store has it now.
-void ThreadedUploader::remember(const std::string& name) {
-    if (!results_.insert(name).second) return;
+void ThreadedUploader::remember(const std::string& name, const std::optional<WalEvent>& last_end) {
+    if (!results_.try_emplace(name, last_end).second) return;
     if (result_order_.size() >= kMaxResults) {
         results_.erase(result_order_.front());
         result_order_.pop_front();
@@ -348,8 +350,8 @@ void ThreadedUploader::remember(const std::string& name) {
 }
 
 // Callbacks run on a thread of their own, without the lock: they may call request() again.
-void ThreadedUploader::answer(const std::string& name, Waiter waiter, const Status& status) {
-    answers_.push_back({name, status, std::move(waiter.done)});
+void ThreadedUploader::answer(const std::string& name, Waiter waiter, Uploader::Result result) {
+    answers_.push_back({name, std::move(result), std::move(waiter.done)});
 }
 
 Deadline ThreadedUploader::next_expiry() const {
@@ -382,7 +384,7 @@ void ThreadedUploader::deliver() {
             Answer next = std::move(answers_.front());
             answers_.pop_front();
             lock.unlock();
-            next.done(next.name, next.status);
+            next.done(next.name, next.result);
             lock.lock();
             continue;
         }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/repository/repository.h"
+#include "core/wal/segment_scan.h"
 #include "core/wal/write_guard.h"
 
 namespace forge::wal {
@@ -27,8 +28,10 @@ struct UploaderOptions {
 class Uploader {
 public:
     virtual ~Uploader() = default;  // stops and joins; unfinished files are not in the store
-    // Result of one file, reported once per request() through `done` (from one of the uploader's threads).
-    using Done = std::function<void(const std::string& name, const Status& result)>;
+    // Result of one file, reported once per request() through `done` (from one of the uploader's threads): the last end
+    // of a transaction in a segment that is stored, where it has one.
+    using Result = forge::Result<std::optional<WalEvent>>;
+    using Done = std::function<void(const std::string& name, const Result& result)>;
     // Success = durable in the store with this content (stored now, or identical content found there).
     // kConflict = another content is there; both digests in the message; nothing was overwritten.
     // `path` as the server gave it (relative to the data directory or absolute). Joins a running job of the same name.

@@ -95,7 +95,7 @@ protected:
     std::future<Status> ask(const std::string& name, Deadline deadline = Deadline::never()) {
         auto promise = std::make_shared<std::promise<Status>>();
         uploader_->request(name, "pg_wal/" + name, deadline,
-                           [promise](const std::string&, const Status& status) { promise->set_value(status); });
+                           [promise](const std::string&, const Uploader::Result& result) { promise->set_value(result.status()); });
         return promise->get_future();
     }
     template <typename Condition>
