@@ -79,11 +79,12 @@ private:
     Deadline at_{};
 };
 
-// What a look says about how far the WAL in the store goes. `finished`: no WAL below waited when the look began.
-void note_complete(XLogRecPtr finished, const ArchiveLook& look) {
-    if (look.state != ArchiveLook::State::kBackup || finished == InvalidXLogRecPtr)
+// What a look says about how far the WAL in the store goes. `finished`: when the look began. What waits may be there all
+// the same: after a promotion the server archives once more what the primary before it has archived.
+void note_complete(const FinishedWal& finished, const ArchiveLook& look) {
+    if (look.state != ArchiveLook::State::kBackup || finished.written_to == InvalidXLogRecPtr)
         return note_look(InvalidXLogRecPtr, false);
-    XLogRecPtr complete = finished;
+    XLogRecPtr complete = look.waiting == 0 ? finished.written_to : finished.not_waiting_to;
     bool all_there = true;
     const auto lacks = [&](const std::string& name) {
         const auto start = segment_start(name);
@@ -292,7 +293,7 @@ void Scheduler::look_at_store() {
     const bool contents = SteadyClock::now() >= next_contents_ && !in_recovery_;
     // The waits of the link swallow what others wanted to tell by the latch.
     look_again_ = true;
-    const XLogRecPtr finished = in_recovery_ ? InvalidXLogRecPtr : archived_at_most_to();
+    const FinishedWal finished = in_recovery_ ? FinishedWal() : finished_wal();
     const auto look = look_at_archive(contents, [this] { return interrupted(); });
     update_state([&](SharedState& state) {
         store_ = state.store.state;

@@ -126,11 +126,13 @@ void note_start_of_writing(bool promoted) {
     note_written();
 }
 
-XLogRecPtr archived_at_most_to() {
+FinishedWal finished_wal() {
     const XLogRecPtr here = GetFlushRecPtr(nullptr);
-    const XLogRecPtr current = here - here % static_cast<std::uint64_t>(wal_segment_size);
+    FinishedWal wal;
+    wal.written_to = here - here % static_cast<std::uint64_t>(wal_segment_size);
     const Backlog backlog = count_backlog();
-    return backlog.first == InvalidXLogRecPtr ? current : std::min(current, backlog.first);
+    wal.not_waiting_to = backlog.first == InvalidXLogRecPtr ? wal.written_to : std::min(wal.written_to, backlog.first);
+    return wal;
 }
 
 void note_look(XLogRecPtr complete, bool all_there) {

@@ -18,8 +18,13 @@ void note_dropped(const char* file);
 
 // The scheduler, on a primary: what had been written when it became one. Once per start and `promoted`.
 void note_start_of_writing(bool promoted);
-// All WAL below is either archived or lost; segments above may still wait.
-XLogRecPtr archived_at_most_to();
+// On a primary: the segments that are written to their end, and those before the first that waits for the archiver: they
+// are either archived or lost.
+struct FinishedWal {
+    XLogRecPtr written_to = InvalidXLogRecPtr;
+    XLogRecPtr not_waiting_to = InvalidXLogRecPtr;
+};
+FinishedWal finished_wal();
 // What a look into the store found: all is there up to `complete` (invalid: not known). Unless `all_there` more was
 // missing than what waits, and what was archived after it counts for nothing until the next look.
 void note_look(XLogRecPtr complete, bool all_there);

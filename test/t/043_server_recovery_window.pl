@@ -75,6 +75,26 @@ rows('SELECT forge_backup.wait_archived()');
 compare('after a hole');
 is(restored_rows('behind_the_hole'), '1 2 3 4 5 6 7 8', 'and leads to now');
 
+# --- a promotion -----------------------------------------------------------------------------------------------------------
+
+my $standby = forge_standby($node, 'standby');
+is($standby->safe_psql('postgres', 'SELECT state, earliest_time, latest_time FROM forge_backup.recovery_window'), 'standby||', 'a standby has no window of its own');
+$earliest = window('earliest_time');
+rows('INSERT INTO kept VALUES (9)');
+$node->wait_for_catchup($standby);
+$node->stop('immediate');
+$standby->promote;
+$node = $standby;
+rows('INSERT INTO kept VALUES (10)');
+my $promoted = rows('SELECT clock_timestamp()');
+rows('INSERT INTO kept VALUES (11)');
+rows('SELECT forge_backup.wait_archived(timeout => NULL)');
+wait_until('after a promotion the window is known', sub { window("state = 'known' AND latest_time > '$promoted'") eq 't' });
+is(window('earliest_time'), $earliest, 'it begins where it began');
+compare('after a promotion');
+is(restored_rows('on_the_new_timeline'), '1 2 3 4 5 6 7 8 9 10 11', 'the latest end is that of the new timeline');
+is(restored_rows('before_the_promotion', '--target-time', $promoted), '1 2 3 4 5 6 7 8 9 10', 'and what is between is reached');
+
 # --- who has none ----------------------------------------------------------------------------------------------------------
 
 rows("ALTER SYSTEM SET forge_backup.storage = ''");

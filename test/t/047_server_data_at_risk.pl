@@ -41,6 +41,24 @@ is(rows('SELECT last_archived_lsn = durable_lsn FROM forge_backup.archive_status
 like(fails(q{SELECT forge_backup.wait_archived('FF/0')}), qr/WAL position FF\/0 is not written yet/, 'a position of the future is refused');
 like(fails(q{SELECT forge_backup.wait_archived(NULL, '-1 s')}), qr/timeout must not be negative/, 'so is a negative timeout');
 
+# --- archived again ------------------------------------------------------------------------------------------------------
+
+# A promoted server hands over once more what the primary before it has archived: what waits may be in the store already.
+{
+	$store->script({ match => { bucket => "^$bucket->{name}\$", method => '^PUT$' }, do => { status => 503, code => 'SlowDown' } });
+	my $durable = at_risk('durable_lsn');
+	my ($done) = reverse sort glob($node->data_dir . '/pg_wal/archive_status/*[0-9A-F].done');
+	rename($done, $done =~ s/done$/ready/r) or die "could not rename \"$done\": $!";
+	for my $look (1 .. 2)    # the first may have begun before
+	{
+		my $now = rows('SELECT clock_timestamp()');
+		wait_until('a look', sub { rows("SELECT detail::timestamptz > '$now' FROM forge_backup.status() WHERE name = 'backups_in_storage'") eq 't' });
+	}
+	is(at_risk("durable_lsn = '$durable'"), 't', 'a segment that waits to be archived again is as durable as before');
+	$store->script;
+	wait_archived($node);
+}
+
 # --- at risk -----------------------------------------------------------------------------------------------------------
 
 my $durable = at_risk('durable_lsn');
@@ -129,8 +147,10 @@ sub there { return $standby->safe_psql('postgres', $_[0]); }
 is(there('SELECT state, durable_lsn, bytes, seconds, since FROM forge_backup.data_at_risk'), 'standby||||', 'a standby puts nothing at risk');
 my (undef, undef, $refused) = $standby->psql('postgres', 'SELECT forge_backup.wait_archived()');
 like($refused, qr/the server is a standby: its WAL is the primary's to archive/, 'the barrier refuses there');
+my $cloned = there('SELECT clock_timestamp()');
 rows('INSERT INTO kept VALUES (6)');
 $node->wait_for_catchup($standby);
+is(there(qq{SELECT count(*) FROM forge_backup.data_at_risk_history WHERE time > '$cloned'}), 0, 'nor does its history go on');
 $node->stop('immediate');
 $standby->promote;
 my $inserted = there('INSERT INTO kept VALUES (7); SELECT pg_current_wal_insert_lsn()');
@@ -151,6 +171,7 @@ wait_until('nothing is at risk on the new timeline', sub {
 my $off = forge_node('off', storage => undef);
 is($off->safe_psql('postgres', q{SELECT pg_switch_wal() IS NOT NULL}), 't', 'a server without a store');
 wait_until('it knows', sub { $off->safe_psql('postgres', 'SELECT state FROM forge_backup.data_at_risk') eq 'off' });
+is($off->safe_psql('postgres', 'SELECT count(*) FROM forge_backup.data_at_risk_history'), 0, 'and has no history of it');
 my (undef, undef, $error) = $off->psql('postgres', 'SELECT forge_backup.wait_archived()');
 like($error, qr/there is no storage configured: WAL is dropped/, 'the barrier refuses there');
 
