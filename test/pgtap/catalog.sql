@@ -72,30 +72,69 @@ GRANT EXECUTE ON FUNCTION forge_backup.mark_backup(text, bool) TO tap_forge_oper
 SELECT throws_ok($$SET LOCAL ROLE tap_forge_operator; SELECT * FROM forge_backup.mark_backup('no backup')$$, '22023', NULL,
     'granted, he gets as far as the missing storage');
 
--- A hostile schema in front of pg_catalog: nothing of it is called.
+-- A hostile schema in front of pg_catalog: nothing of it is called, by whatever is in the schema. (K3)
 CREATE SCHEMA hostile;
-CREATE FUNCTION hostile.trap() RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE 'trapped'; END$$;
+CREATE FUNCTION hostile.trap() RETURNS bool LANGUAGE plpgsql AS $$BEGIN RAISE 'trapped'; END$$;
 CREATE FUNCTION hostile.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM hostile.trap(); RETURN null; END$$;
-CREATE FUNCTION hostile.get_archive_errors(OUT class text) RETURNS SETOF text LANGUAGE plpgsql
-    AS $$BEGIN PERFORM hostile.trap(); END$$;
-CREATE FUNCTION hostile.same(text, text) RETURNS bool LANGUAGE plpgsql
-    AS $$BEGIN PERFORM hostile.trap(); RETURN true; END$$;
-CREATE OPERATOR hostile.= (LEFTARG = text, RIGHTARG = text, FUNCTION = hostile.same);
-SELECT throws_ok($$SET LOCAL search_path = hostile, pg_catalog; SELECT 'a'::text = 'a'::text$$, 'P0001', 'trapped',
-    'the trap works');
+DO $$
+DECLARE thing text;
+BEGIN
+    FOR thing IN SELECT proname FROM routines WHERE proname LIKE 'get%' LOOP
+        EXECUTE format('CREATE FUNCTION hostile.%I() RETURNS bool LANGUAGE plpgsql AS %L', thing, 'BEGIN RETURN hostile.trap(); END');
+    END LOOP;
+    FOREACH thing IN ARRAY ARRAY['pg_class', 'pg_extension', 'pg_settings', 'pg_authid', 'pg_database'] LOOP
+        EXECUTE format('CREATE VIEW hostile.%I AS SELECT hostile.trap()', thing);
+    END LOOP;
+    FOREACH thing IN ARRAY ARRAY['text', 'name', '"char"', 'int4', 'int8', 'oid', 'pg_lsn', 'timestamptz'] LOOP
+        EXECUTE format('CREATE FUNCTION hostile.trapped(%s, %1$s) RETURNS bool LANGUAGE plpgsql AS %L', thing, 'BEGIN RETURN hostile.trap(); END');
+        EXECUTE format('CREATE OPERATOR hostile.= (LEFTARG = %s, RIGHTARG = %1$s, FUNCTION = hostile.trapped)', thing);
+        EXECUTE format('CREATE OPERATOR hostile.< (LEFTARG = %s, RIGHTARG = %1$s, FUNCTION = hostile.trapped)', thing);
+    END LOOP;
+END$$;
+SELECT throws_ok(format('SET LOCAL search_path = hostile, pg_catalog; %s', query), 'P0001', 'trapped', 'the trap works: ' || query)
+FROM unnest(ARRAY[$$SELECT 'a'::text = 'a'::text$$, 'SELECT 1::int8 < 2::int8', 'SELECT now()', 'SELECT get_gaps()',
+    'SELECT count(*) FROM pg_class']) AS query;
+
+CREATE TEMP TABLE calls AS
+    SELECT relname AS name, format('SELECT count(*) FROM forge_backup.%I', relname) AS call FROM relations
+    UNION ALL SELECT * FROM (VALUES
+        ('backup_list', 'SELECT count(*) FROM forge_backup.backup_list()'),
+        ('status', 'SELECT count(*) FROM forge_backup.status()'),
+        ('check', 'SELECT count(*) FROM forge_backup."check"(quick => true)'),
+        ('check', 'SELECT count(*) FROM forge_backup."check"()'),
+        ('wait_archived', 'SELECT forge_backup.wait_archived()'),
+        ('trigger_basebackup', 'SELECT forge_backup.trigger_basebackup()'),
+        ('restore_config', 'SELECT count(*) FROM forge_backup.restore_config()'),
+        ('verify_backup', 'SELECT count(*) FROM forge_backup.verify_backup()'),
+        ('retention_plan', 'SELECT count(*) FROM forge_backup.retention_plan()'),
+        ('adopt_prefix', 'SELECT forge_backup.adopt_prefix()'),
+        ('report_facts', 'SELECT forge_backup.report_facts() IS NULL'),
+        ('report_html', 'SELECT pg_catalog.length(forge_backup.report_html())'),
+        ('reset_stats', 'SELECT forge_backup.reset_stats()'),
+        ('mark_backup', $$SELECT forge_backup.mark_backup('no backup')$$),
+        ('delete_backup', $$SELECT forge_backup.delete_backup('no backup')$$)) AS more;
+SELECT is_empty($$SELECT proname FROM routines
+    WHERE proname NOT IN (SELECT name FROM calls)
+      AND NOT (proname LIKE 'get\_%' AND substr(proname, 5) IN (SELECT name FROM calls))$$,
+    'each function is called');
+CREATE FUNCTION pg_temp.outcome(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END$$;
+CREATE TEMP TABLE outcomes AS SELECT call, pg_temp.outcome(call) AS plain, NULL::text AS attacked FROM calls;
 SET LOCAL search_path = hostile, pg_catalog;
-SELECT count(*) AS n FROM forge_backup.archive_status \gset
-SELECT count(*) AS n FROM forge_backup.archive_errors \gset
-SELECT count(*) AS n FROM forge_backup.data_at_risk \gset
-SELECT count(*) AS n FROM forge_backup.events \gset
-SELECT count(*) AS n FROM forge_backup.gaps \gset
-SELECT count(*) AS n FROM forge_backup.progress \gset
-SELECT count(*) AS n FROM forge_backup.recovery_window \gset
-SELECT count(*) AS n FROM forge_backup.status() \gset
-SELECT forge_backup.report_facts() IS NULL AS n \gset
-SELECT count(*) AS n FROM forge_backup."check"(quick => true) \gset
+UPDATE pg_temp.outcomes SET attacked = pg_temp.outcome(call);
 RESET search_path;
-SELECT pass('a hostile search path changes nothing of the views, status(), report_facts() and check()');
+SELECT is(attacked, plain, 'K3: a hostile search path changes nothing: ' || call) FROM outcomes;
+
+-- Where the suite runs with a storage ("storage" is set) everything gets to its end.
+\if :{?storage}
+SELECT is_empty($$SELECT call, plain FROM outcomes WHERE plain <> 'done' AND call NOT LIKE '%no backup%'$$,
+    'with a storage every call is answered');
+\endif
 
 SELECT * FROM finish();
 ROLLBACK;

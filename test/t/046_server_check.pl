@@ -4,6 +4,7 @@ use warnings;
 
 use ForgeFaults;
 use ForgeTest;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -48,6 +49,8 @@ $node->safe_psql('postgres', 'ALTER TABLE fleeting SET LOGGED');
 like(finding('unlogged'), qr/^ok /, 'and one that is logged is fine');
 $node->safe_psql('postgres', q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'forge_backup'});
 like(finding('version'), qr/^warning the SQL objects are of version 0\.9, the library is of version 1\.0 -> Run ALTER EXTENSION/, 'P22: SQL objects of another version are found');
+$node->safe_psql('postgres', q{UPDATE pg_extension SET extversion = '1.1' WHERE extname = 'forge_backup'});
+like(finding('version'), qr/^warning the SQL objects are of version 1\.1, the library is of version 1\.0 -> .*restart the server first/, 'P22: so is a library that is older than they are');
 $node->safe_psql('postgres', q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'forge_backup'});
 like(finding('version'), qr/^ok /, 'P22: and of the same are fine');
 
@@ -95,6 +98,32 @@ is($code, 2, 'monitoring: a database without the extension');
 like($stdout, qr/^FORGE_BACKUP CRITICAL - server: the database has no extension.*\nerror: server: .*PGDATABASE/, 'says which one to name');
 ($code) = nagios('--no-such-option');
 is($code, 3, 'monitoring: wrong usage is unknown');
+
+# --- base backups that the schedule wants and that fail ------------------------------------------------------------------
+
+{
+	my $five_days_ago = POSIX::strftime('%Y-%m-%d', gmtime(time() - 5 * 86400));
+	$store->script({ match => { bucket => "^$bucket->{name}\$", method => '^PUT$', key => '/basebackups_005/.*/tar_partitions/' },
+			do => { status => 403, code => 'AccessDenied' } });
+	for my $sentinel (grep { /_backup_stop_sentinel\.json$/ } $bucket->names)
+	{
+		$bucket->put($sentinel, $bucket->content($sentinel) =~ s/"((?:Start|Finish)Time)":"\K[\d-]+(?=T)/$five_days_ago/gr);
+	}
+	$node->safe_psql('postgres', q{ALTER SYSTEM SET forge_backup.schedule = '30 3 * * *'});
+	$node->reload;
+	wait_until('runs of the schedule were missed', sub { finding('newest_backup') =~ /^warning/ }, 60);
+	like(finding('newest_backup'), qr/ended at .*, and two runs of the schedule have passed since -> See backup_problem/, 'base backups that are overdue are found');
+	wait_until('and why', sub { finding('last_backup') =~ /AccessDenied|denied/ }, 60);
+	my ($status, $text) = nagios();
+	is($status, 1, 'monitoring: an old base backup is a warning');
+	like($text, qr/^FORGE_BACKUP WARNING - backups: newest backup "\w+" ended 5 d 0 h ago.*backup_age=432\d{3}s;/, 'with its age');
+	$store->script;
+	$node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
+	wait_until('a new one is in time', sub { finding('newest_backup') =~ /^ok/ && finding('last_backup') !~ /^error/ }, 60);
+	is((nagios())[0], 0, 'monitoring: and all is well again');
+	$node->safe_psql('postgres', q{ALTER SYSTEM SET forge_backup.schedule = ''});
+	$node->reload;
+}
 
 # --- an outage ---------------------------------------------------------------------------------------------------------
 
