@@ -109,6 +109,11 @@ class Forge(Walg):
     def restore(self, target, sync):
         return self.call(["forge-backup", "--quiet", "backup-fetch", target, "LATEST"]) if sync else None
 
+    def uploads(self, count):
+        """Sends so many segments at a time."""
+        self.variables["WALG_UPLOAD_CONCURRENCY"] = str(count)
+        (self.env / "WALG_UPLOAD_CONCURRENCY").write_text(f"{count}\n")
+
 
 class Walrus(Walg):
     """WAL-RUS; it trusts no certificate of one's own."""

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 
+from .line import Line
 from .server import Failed, wait_for
 
 
@@ -87,3 +88,21 @@ class S3Store(DirectoryStore):
         variables = {"WALG_S3_PREFIX": f"s3://{self.bucket}/server", "AWS_ENDPOINT": f"{scheme}://127.0.0.1:{self.port}",
                      "AWS_REGION": "us-east-1", "AWS_S3_FORCE_PATH_STYLE": "true", "AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
         return variables | ({"WALG_S3_CA_CERT_FILE": str(self.ca)} if self.tls else {})
+
+
+class FarStore(S3Store):
+    """The same at the end of a line that takes `milliseconds` for each request."""
+
+    def __init__(self, directory, tls, milliseconds):
+        super().__init__(directory, tls)
+        self.milliseconds = milliseconds
+
+    def __enter__(self):
+        super().__enter__()
+        self.line = Line(self.port, self.milliseconds)
+        self.port = self.line.port
+        return self
+
+    def __exit__(self, *arguments):
+        self.line.close()
+        super().__exit__(*arguments)
