@@ -6,8 +6,8 @@ namespace forge::server {
 
 namespace {
 
-Request* find_request(SharedState& state, std::uint64_t number) {
-    for (Request& request : state.requests) {
+Request* find_request(std::uint64_t number) {
+    for (Request& request : shared_requests()->rows) {
         if (number != 0 && request.number == number && request.state != RequestState::kFree) return &request;
     }
     return nullptr;
@@ -18,9 +18,9 @@ bool is_pending(const Request& request) {
 }
 
 // The slot that can be reused: a free one, else the one whose answer is oldest.
-Request* reusable_slot(SharedState& state) {
+Request* reusable_slot() {
     Request* oldest = nullptr;
-    for (Request& request : state.requests) {
+    for (Request& request : shared_requests()->rows) {
         if (is_pending(request)) continue;
         if (oldest == nullptr || request.number < oldest->number) oldest = &request;
     }
@@ -39,11 +39,11 @@ void end_backup(BackupInfo& backup) {
 Result<std::uint64_t> queue_request(const Job& wish) {
     SharedState* const state = shared_state();
     const StateLock lock(state, LW_EXCLUSIVE);
-    Request* const slot = reusable_slot(*state);
+    Request* const slot = reusable_slot();
     if (slot == nullptr)
         return Status(Kind::kExhausted, "too many base backups are waiting",
                       "Wait until one of them has been made; forge_backup.progress shows the running one.");
-    slot->number = ++state->last_request;
+    slot->number = ++shared_requests()->last;
     slot->state = RequestState::kQueued;
     slot->permanent = wish.permanent;
     slot->full = wish.full;
@@ -58,7 +58,7 @@ std::uint64_t next_request() {
     SharedState* const state = shared_state();
     const StateLock lock(state, LW_SHARED);
     std::uint64_t oldest = 0;
-    for (const Request& request : state->requests) {
+    for (const Request& request : shared_requests()->rows) {
         if (request.state == RequestState::kQueued && (oldest == 0 || request.number < oldest)) oldest = request.number;
     }
     return oldest;
@@ -69,7 +69,7 @@ bool launch_job(BackupReason reason, std::uint64_t number) {
     const StateLock lock(state, LW_EXCLUSIVE);
     BackupInfo& backup = state->backup;
     if (backup.phase != BackupPhase::kIdle) return false;
-    if (Request* const request = find_request(*state, number)) request->state = RequestState::kRunning;
+    if (Request* const request = find_request(number)) request->state = RequestState::kRunning;
     backup.phase = BackupPhase::kLaunched;
     backup.reason = reason;
     backup.request = number;
@@ -92,7 +92,7 @@ std::optional<Job> claim_job() {
     backup.runner_pid = MyProcPid;
     job.reason = backup.reason;
     job.request = backup.request;
-    if (const Request* const request = find_request(*state, job.request)) {
+    if (const Request* const request = find_request(job.request)) {
         job.permanent = request->permanent;
         job.full = request->full;
         job.user_data = request->user_data.view();
@@ -107,7 +107,7 @@ void succeed_job(std::string_view name, std::uint64_t corrupt_pages) {
     {
         const StateLock lock(state, LW_EXCLUSIVE);
         BackupInfo& backup = state->backup;
-        if (Request* const request = find_request(*state, backup.request)) {
+        if (Request* const request = find_request(backup.request)) {
             request->state = RequestState::kDone;
             request->backup.set(name);
         }
@@ -131,7 +131,7 @@ bool fail_job(const Status& status) {
         BackupInfo& backup = state->backup;
         if (backup.phase == BackupPhase::kIdle) return true;
         failed = backup.name;
-        if (Request* const request = find_request(*state, backup.request)) {
+        if (Request* const request = find_request(backup.request)) {
             request->state = RequestState::kFailed;
             request->problem.set(status);
         }
@@ -156,7 +156,7 @@ void forget_launch() {
     const StateLock lock(state, LW_EXCLUSIVE);
     BackupInfo& backup = state->backup;
     if (backup.phase != BackupPhase::kLaunched) return;
-    if (Request* const request = find_request(*state, backup.request)) request->state = RequestState::kQueued;
+    if (Request* const request = find_request(backup.request)) request->state = RequestState::kQueued;
     end_backup(backup);
 }
 

@@ -21,26 +21,34 @@ XLogRecPtr end_of_clean_shutdown() {
 
 constexpr const char* kName = "forge_backup";
 
-constexpr const char* kEventsName = "forge_backup events";
-
 SharedState* g_state = nullptr;
 EventsInfo* g_events = nullptr;
+RequestsInfo* g_requests = nullptr;
 shmem_request_hook_type g_previous_request = nullptr;
 shmem_startup_hook_type g_previous_startup = nullptr;
 
 extern "C" void forge_shmem_request() {
     if (g_previous_request != nullptr) g_previous_request();
-    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)) + MAXALIGN(sizeof(EventsInfo)));
+    RequestAddinShmemSpace(MAXALIGN(sizeof(SharedState)) + MAXALIGN(sizeof(EventsInfo)) + MAXALIGN(sizeof(RequestsInfo)));
     RequestNamedLWLockTranche(kName, 1);
+}
+
+// Zeroed by whoever comes first.
+template <typename Info>
+Info* shared_info(const char* name, bool& found) {
+    auto* const info = static_cast<Info*>(ShmemInitStruct(name, sizeof(Info), &found));
+    if (!found) std::memset(static_cast<void*>(info), 0, sizeof(Info));
+    return info;
 }
 
 extern "C" void forge_shmem_startup() {
     if (g_previous_startup != nullptr) g_previous_startup();
     LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
     bool found = false;
-    auto* const state = static_cast<SharedState*>(ShmemInitStruct(kName, sizeof(SharedState), &found));
+    auto* const events = shared_info<EventsInfo>("forge_backup events", found);
+    auto* const requests = shared_info<RequestsInfo>("forge_backup requests", found);
+    auto* const state = shared_info<SharedState>(kName, found);
     if (!found) {
-        std::memset(static_cast<void*>(state), 0, sizeof(SharedState));
         state->version = SharedState::kVersion;
         state->size = sizeof(SharedState);
         state->lock = &GetNamedLWLockTranche(kName)->lock;
@@ -49,20 +57,19 @@ extern "C" void forge_shmem_startup() {
         state->durability.start_from = end_of_clean_shutdown();
         state->scheduler.backups.set("unknown");
     }
-    bool events_found = false;
-    auto* const events = static_cast<EventsInfo*>(ShmemInitStruct(kEventsName, sizeof(EventsInfo), &events_found));
-    if (!events_found) std::memset(static_cast<void*>(events), 0, sizeof(EventsInfo));
     LWLockRelease(AddinShmemInitLock);
     // A process with another version of this library must not touch it.
     const bool fits = state->version == SharedState::kVersion && state->size == sizeof(SharedState);
     g_state = fits ? state : nullptr;
     g_events = fits ? events : nullptr;
+    g_requests = fits ? requests : nullptr;
 }
 
 }  // namespace
 
 SharedState* shared_state() { return g_state; }
 EventsInfo* shared_events() { return g_events; }
+RequestsInfo* shared_requests() { return g_requests; }
 
 void request_shared_state() {
     g_previous_request = shmem_request_hook;

@@ -209,6 +209,10 @@ struct Request {
     Problem problem;
 };
 inline constexpr int kMaxRequests = 16;
+struct RequestsInfo {
+    std::uint64_t last;  // number of the newest one
+    Request rows[kMaxRequests];
+};
 
 enum class BackupReason : std::uint8_t {
     kNone,
@@ -311,14 +315,12 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 11;
+    static constexpr std::uint32_t kVersion = 12;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
     ConditionVariable changed;  // a request or the running backup changed
     ConditionVariable durable;  // more WAL is known to be in the store
-    std::uint64_t last_request;
-    Request requests[kMaxRequests];
     StoreInfo store;
     ArchiverInfo archiver;
     BacklogInfo backlog;
@@ -336,8 +338,9 @@ struct SharedState {
 
 // Null when the library is not preloaded.
 SharedState* shared_state();
-// In memory of its own, guarded by the same lock: it is large, and most readers of the state do not want it.
+// In memory of their own, guarded by the same lock: they are large, and most readers of the state do not want them.
 EventsInfo* shared_events();
+RequestsInfo* shared_requests();
 
 // Chains the shared memory hooks. Called from _PG_init while preloading.
 void request_shared_state();

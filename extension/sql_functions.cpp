@@ -296,10 +296,9 @@ struct RequestView {
 };
 
 RequestView look_at_request(std::uint64_t wanted) {
-    SharedState* const state = shared_state();
-    const StateLock lock(state, LW_SHARED);
+    const StateLock lock(shared_state(), LW_SHARED);
     RequestView view;
-    for (const Request& request : state->requests) {
+    for (const Request& request : shared_requests()->rows) {
         if (request.number != wanted) continue;
         view.state = request.state;
         view.backup = request.backup.view();
@@ -309,6 +308,13 @@ RequestView look_at_request(std::uint64_t wanted) {
                        std::string(request.problem.hint.view()));
     }
     return view;
+}
+
+std::uint64_t count_queued_requests() {
+    const StateLock lock(shared_state(), LW_SHARED);
+    std::uint64_t queued = 0;
+    for (const Request& request : shared_requests()->rows) queued += request.state == RequestState::kQueued ? 1U : 0U;
+    return queued;
 }
 
 std::string wait_for_request(std::uint64_t request) {
@@ -469,9 +475,7 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
         rows.add("corrupt_pages", number(backup.last_corrupt_pages), "found by the last backup in the data directory");
     rows.add("retention", text_or_null(state.retention.result.view()), time_or_null(state.retention.finished_at));
     rows.add_problem("retention_problem", state.retention.problem);
-    std::uint64_t queued = 0;
-    for (const Request& request : state.requests) queued += request.state == RequestState::kQueued ? 1U : 0U;
-    rows.add("queued_backups", number(queued));
+    rows.add("queued_backups", number(count_queued_requests()));
 }
 
 // "file /etc/key; opened 12 objects, last at …; needed by wal_005/…, looked at …"
