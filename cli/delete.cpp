@@ -102,6 +102,9 @@ void print_text(const DeletePlan& plan, bool confirmed) {
     if (!plan.wal.empty())
         std::printf("%s WAL %s to %s: %s\n", verb, base_of(plan.wal.front().key).c_str(),
                     base_of(plan.wal.back().key).c_str(), amount(plan.wal.size(), plan.wal_bytes()).c_str());
+    if (!plan.restore_points.empty())
+        std::printf("%s restore points: %s\n", verb,
+                    amount(plan.restore_points.size(), plan.restore_points_bytes()).c_str());
     for (const auto& kept : plan.kept) std::printf("keep backup %s: %s\n", kept.name.c_str(), kept.reason.c_str());
     if (!plan.empty()) std::printf("in all: %s\n", amount(plan.object_count(), plan.bytes()).c_str());
 }
@@ -119,7 +122,9 @@ void print_json(const DeletePlan& plan, bool confirmed) {
         separator = ",";
     }
     json += "],\"wal\":{\"objects\":" + std::to_string(plan.wal.size()) +
-            ",\"bytes\":" + std::to_string(plan.wal_bytes()) + "},\"kept\":[";
+            ",\"bytes\":" + std::to_string(plan.wal_bytes()) +
+            "},\"restore_points\":{\"objects\":" + std::to_string(plan.restore_points.size()) +
+            ",\"bytes\":" + std::to_string(plan.restore_points_bytes()) + "},\"kept\":[";
     separator.clear();
     for (const auto& kept : plan.kept) {
         json += separator + "{\"name\":" + text(kept.name) + ",\"reason\":" + text(kept.reason) + "}";
@@ -186,6 +191,9 @@ void print_verdicts(const retention::RetentionPlan& plan) {
         std::printf("delete WAL %s to %s: %s\n", base_of(plan.deletion.wal.front().key).c_str(),
                     base_of(plan.deletion.wal.back().key).c_str(),
                     amount(plan.deletion.wal.size(), plan.deletion.wal_bytes()).c_str());
+    if (const auto& points = plan.deletion.restore_points; !points.empty())
+        std::printf("delete restore points: %s\n",
+                    amount(points.size(), plan.deletion.restore_points_bytes()).c_str());
 }
 
 Result<DeletePlan> plan_retention(Session& session, const Order& order, const Inventory& inventory,

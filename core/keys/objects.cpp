@@ -5,7 +5,6 @@
 
 #include "core/backup/worker_group.h"
 #include "core/crypto/secretstream.h"
-#include "core/layout/names.h"
 
 namespace forge::keys {
 
@@ -67,6 +66,7 @@ std::optional<codec::Method> method_of_encrypted(std::string_view key) {
         if (name.find('/') != name.npos || name.ends_with(".json")) return std::nullopt;
         return method_by_name(name);
     }
+    if (layout::segment_of_restore_points(key)) return codec::Method::kNone;
     const std::string backup = backup_of(key);
     if (backup.empty()) return std::nullopt;
     const std::string_view name = key.substr(layout::kBackupsFolder.size() + backup.size() + 1);

@@ -1,6 +1,7 @@
 // Which objects of a bucket are encrypted, ours and WAL-G's, and with which key: told by the first bytes of each.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,12 +9,16 @@
 
 #include "core/codec/codec.h"
 #include "core/crypto/key.h"
+#include "core/layout/names.h"
 #include "core/store/object_store.h"
 
 namespace forge::keys {
 
-// Method of compression of an object that is encrypted wherever there is a key: everything in wal_005/, the parts and
-// the manifest of a backup. Nothing for JSON that is always plain, and for what nobody reads.
+// Where encrypted objects are, in the order in which they are looked at.
+inline constexpr std::array kFoldersOfEncrypted{layout::kWalFolder, layout::kRestorePointsFolder,
+                                                layout::kBackupsFolder};
+// Method of compression of an object that is encrypted wherever there is a key: everything in wal_005/, restore points,
+// the parts and the manifest of a backup. Nothing for JSON that is always plain, and for what nobody reads.
 std::optional<codec::Method> method_of_encrypted(std::string_view key);
 // The backup in whose folder the object is; empty for all others.
 std::string backup_of(std::string_view key);

@@ -71,7 +71,7 @@ public:
                           "Set \"encryption_key_files\": the new key first, the old ones behind it.");
         FORGE_TRY(take_stock());
         if (options_.confirm) FORGE_TRY(leave_record());
-        for (const std::string_view folder : {layout::kWalFolder, layout::kBackupsFolder})
+        for (const std::string_view folder : kFoldersOfEncrypted)
             FORGE_TRY(each_batch(store_, folder, context_, [this](const auto& batch) { return handle_all(batch); }));
         return {};
     }
@@ -85,7 +85,7 @@ private:
             if (method_of_encrypted(object.key)) progress_.bytes_total += object.size;
             return true;
         };
-        for (const std::string_view name : {layout::kWalFolder, layout::kBackupsFolder})
+        for (const std::string_view name : kFoldersOfEncrypted)
             FORGE_TRY(store_.list(std::string(name), visit, context_));
         return {};
     }

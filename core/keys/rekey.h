@@ -1,5 +1,5 @@
-// Encrypts anew, with the active key, what an old key of the ring was used for: WAL, histories, parts and manifests,
-// ours and WAL-G's. The compressed bytes stay what they are, and so do their size and all digests; only the encryption
+// Encrypts anew, with the active key, what an old key of the ring was used for: WAL, histories, restore points, parts and
+// manifests, ours and WAL-G's. The compressed bytes stay what they are, and so do their size and all digests; only the encryption
 // around them is another one.
 //
 // An object is replaced when the new one was decrypted again with the active key alone, to its authenticated end, and

@@ -21,7 +21,7 @@ public:
         take_old_keys();
         FORGE_TRY(ask_for_known(known));
         bool all_seen = true;
-        for (const std::string_view folder : {layout::kWalFolder, layout::kBackupsFolder}) {
+        for (const std::string_view folder : kFoldersOfEncrypted) {
             if (is_answered()) return std::move(result_);
             FORGE_TRY(each_batch(store_, folder, context_, [&](const auto& batch) { return look(batch, all_seen); }));
         }

@@ -13,6 +13,7 @@ constexpr std::size_t kSegmentDigits = 24;
 constexpr std::string_view kBackupPrefix = "base_";
 constexpr std::string_view kDeltaMark = "_D_";
 constexpr std::string_view kPartsFolder = "tar_partitions/";
+constexpr std::string_view kJsonSuffix = ".json";
 
 bool is_hex(std::string_view text) {
     for (const char c : text) {
@@ -107,6 +108,18 @@ std::optional<WalObject> parse_wal_key(std::string_view key) {
     const auto kind = classify_wal_name(file.substr(0, dot));
     if (!method || !kind) return std::nullopt;
     return WalObject{std::string(file.substr(0, dot)), *method, *kind};
+}
+
+std::string restore_points_key(std::string_view segment) {
+    return std::string(kRestorePointsFolder).append(segment).append(kJsonSuffix);
+}
+
+std::optional<std::string> segment_of_restore_points(std::string_view key) {
+    if (!key.starts_with(kRestorePointsFolder) || !key.ends_with(kJsonSuffix)) return std::nullopt;
+    const std::string_view name =
+        key.substr(kRestorePointsFolder.size(), key.size() - kRestorePointsFolder.size() - kJsonSuffix.size());
+    if (classify_wal_name(name) != WalKind::kSegment) return std::nullopt;
+    return std::string(name);
 }
 
 bool is_backup_name(std::string_view name) {

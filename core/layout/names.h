@@ -13,6 +13,8 @@ namespace forge::layout {
 
 inline constexpr std::string_view kBackupsFolder = "basebackups_005/";
 inline constexpr std::string_view kWalFolder = "wal_005/";
+// Ours: the named restore points in the archived WAL (docs/format.md, "Restore points").
+inline constexpr std::string_view kRestorePointsFolder = "forge_restore_points/";
 inline constexpr std::string_view kSentinelSuffix = "_backup_stop_sentinel.json";
 inline constexpr std::uint64_t kDefaultSegmentSize = 16ULL << 20;
 
@@ -43,6 +45,10 @@ struct WalObject {
     WalKind kind;
 };
 std::optional<WalObject> parse_wal_key(std::string_view key);
+
+// "forge_restore_points/<segment>.json".
+std::string restore_points_key(std::string_view segment);
+std::optional<std::string> segment_of_restore_points(std::string_view key);
 
 // "base_<24>" or "base_<24>_D_<24>".
 bool is_backup_name(std::string_view name);

@@ -120,6 +120,18 @@ bool is_needed(const Inventory& inventory, const std::vector<Need>& needs, const
     return std::any_of(needs.begin(), needs.end(), [&](const Need& need) { return need.covers(inventory, place); });
 }
 
+// WAL and restore points that `wanted` says and nobody needs.
+void add_wal(DeletePlan& plan, const Inventory& inventory, const std::vector<Need>& needs,
+             const std::function<bool(const store::ObjectInfo&)>& wanted) {
+    const auto may_go = [&](const store::ObjectInfo& object) {
+        const std::string place = place_of_wal(object.key);
+        return !place.empty() && wanted(object) && !is_needed(inventory, needs, place);
+    };
+    std::copy_if(inventory.wal.begin(), inventory.wal.end(), std::back_inserter(plan.wal), may_go);
+    std::copy_if(inventory.restore_points.begin(), inventory.restore_points.end(),
+                 std::back_inserter(plan.restore_points), may_go);
+}
+
 // --- plans -----------------------------------------------------------------------------------------------------------
 
 BackupRemoval removal_of(const Inventory& inventory, const std::string& name) {
@@ -298,24 +310,26 @@ void spare_living(DeletePlan& plan, const Inventory& inventory, Names& going) {
         }
     }
     if (needs.empty()) return;
-    std::erase_if(plan.wal, [&](const store::ObjectInfo& object) {
-        const std::string place = place_of_wal(object.key);
-        return place.empty() || is_needed(inventory, needs, place);
-    });
+    for (auto* objects : {&plan.wal, &plan.restore_points})
+        std::erase_if(*objects, [&](const store::ObjectInfo& object) {
+            const std::string place = place_of_wal(object.key);
+            return place.empty() || is_needed(inventory, needs, place);
+        });
 }
 
 }  // namespace
 
 std::uint64_t DeletePlan::object_count() const {
-    std::uint64_t count = wal.size();
+    std::uint64_t count = wal.size() + restore_points.size();
     for (const BackupRemoval& backup : backups) count += backup.object_count();
     return count;
 }
 
 std::uint64_t DeletePlan::wal_bytes() const { return size_of(wal); }
+std::uint64_t DeletePlan::restore_points_bytes() const { return size_of(restore_points); }
 
 std::uint64_t DeletePlan::bytes() const {
-    std::uint64_t total = wal_bytes();
+    std::uint64_t total = wal_bytes() + restore_points_bytes();
     for (const BackupRemoval& backup : backups) total += backup.bytes;
     return total;
 }
@@ -356,10 +370,7 @@ DeletePlan plan_choice(const Inventory& inventory, const Choice& choice) {
     add_backups(plan, inventory, going);
     std::vector<Need> needs = needs_of_staying(inventory, choice.backups, reasons);
     needs.insert(needs.end(), choice.needs.begin(), choice.needs.end());
-    for (const store::ObjectInfo& object : inventory.wal) {
-        const std::string place = place_of_wal(object.key);
-        if (!place.empty() && choice.wal(object) && !is_needed(inventory, needs, place)) plan.wal.push_back(object);
-    }
+    add_wal(plan, inventory, needs, choice.wal);
     return plan;
 }
 
@@ -419,6 +430,7 @@ Result<DeletePlan> plan_everything(const Inventory& inventory, bool force) {
     for (const auto& [name, folder] : inventory.folders) going.insert(name);
     DeletePlan plan;
     plan.wal = inventory.wal;
+    plan.restore_points = inventory.restore_points;
     if (!force) spare_living(plan, inventory, going);
     add_backups(plan, inventory, going);
     plan.wal.insert(plan.wal.end(), inventory.strays.begin(), inventory.strays.end());
@@ -442,11 +454,9 @@ DeletePlan plan_garbage(const Inventory& inventory, const Garbage& wanted) {
     }
     if (!wanted.archives || oldest == nullptr) return plan;
     const std::vector<Need> needs = needs_of_staying(inventory, {}, {});
-    for (const store::ObjectInfo& object : inventory.wal) {
-        const std::string place = place_of_wal(object.key);
-        if (!place.empty() && place < oldest->start_segment && !is_needed(inventory, needs, place))
-            plan.wal.push_back(object);
-    }
+    add_wal(plan, inventory, needs, [oldest](const store::ObjectInfo& object) {
+        return place_of_wal(object.key) < oldest->start_segment;
+    });
     return plan;
 }
 

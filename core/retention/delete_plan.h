@@ -6,8 +6,9 @@
 //  - a backup stays while one that stays builds on it, or one that may be in the making does;
 //  - plan_before() and plan_retain() never leave a store without a backup that can be restored;
 //  - WAL that a backup that stays needs for recovery to any later moment stays, on its timeline and those that follow;
-//  - only objects in basebackups_005/ and wal_005/ are touched (W16), a folder without sentinel only once it is
-//    abandoned (W17), and `.history` objects only by plan_everything().
+//  - restore points go with the WAL they are in;
+//  - only objects in basebackups_005/, wal_005/ and forge_restore_points/ are touched (W16), a folder without sentinel
+//    only once it is abandoned (W17), and `.history` objects only by plan_everything().
 #pragma once
 
 #include <functional>
@@ -34,13 +35,15 @@ struct DeletePlan {
     };
     std::vector<BackupRemoval> backups;  // one that builds on another comes before it
     std::vector<store::ObjectInfo> wal;  // and whatever else is not part of a backup
+    std::vector<store::ObjectInfo> restore_points;
     std::vector<Kept> kept;              // what was asked for and stays all the same
     std::string target;                  // the backup before which everything goes; empty = another kind of deletion
 
-    bool empty() const { return backups.empty() && wal.empty(); }
+    bool empty() const { return backups.empty() && wal.empty() && restore_points.empty(); }
     std::uint64_t object_count() const;
     std::uint64_t bytes() const;
     std::uint64_t wal_bytes() const;
+    std::uint64_t restore_points_bytes() const;
 };
 
 enum class Modifier { kNone, kFull, kFindFull };
@@ -72,7 +75,7 @@ Result<DeletePlan> plan_retain(const Inventory& inventory, const Retain& order);
 // that. WAL stays. kInvalid when one of them is permanent, or may be the parent of a backup in the making.
 Result<DeletePlan> plan_target(const Inventory& inventory, const std::string& name, bool family);
 
-// Everything in the two folders. kInvalid when there is a permanent backup, unless `force`, which also takes folders
+// Everything in the three folders. kInvalid when there is a permanent backup, unless `force`, which also takes folders
 // that somebody may be writing to.
 Result<DeletePlan> plan_everything(const Inventory& inventory, bool force);
 

@@ -29,14 +29,20 @@ public:
             else
                 FORGE_TRY(remove_folder(backup));
         }
-        std::vector<store::ObjectInfo> wal;
-        for (const store::ObjectInfo& object : plan_.wal)
-            if (!is_needed(place_of_wal(object.key))) wal.push_back(object);
-        result_.skipped += plan_.wal.size() - wal.size();
-        return remove_objects(wal);
+        // The restore points of WAL that is gone are nobody's.
+        FORGE_TRY(remove_unneeded(plan_.wal));
+        return remove_unneeded(plan_.restore_points);
     }
 
 private:
+    Status remove_unneeded(const std::vector<store::ObjectInfo>& objects) {
+        std::vector<store::ObjectInfo> going;
+        for (const store::ObjectInfo& object : objects)
+            if (!is_needed(place_of_wal(object.key))) going.push_back(object);
+        result_.skipped += objects.size() - going.size();
+        return remove_objects(going);
+    }
+
     // The plan has whatever builds on a backup before it.
     Status remove_sentinels() {
         for (const BackupRemoval& backup : plan_.backups) {
@@ -154,7 +160,7 @@ std::string summary_of(const DeleteResult& result) {
 
 Result<int> remove_leftovers(store::ObjectStore& store, const store::CallContext& context) {
     int removed = 0;
-    for (const std::string_view folder : {layout::kBackupsFolder, layout::kWalFolder}) {
+    for (const std::string_view folder : {layout::kBackupsFolder, layout::kWalFolder, layout::kRestorePointsFolder}) {
         FORGE_ASSIGN(const int here, store.remove_leftovers(std::string(folder), kUnfinishedAge, context));
         removed += here;
     }

@@ -52,6 +52,14 @@ Status list_wal_objects(Inventory& inventory, store::ObjectStore& store, std::ve
     return store.list(std::string(layout::kWalFolder), visit, context);
 }
 
+Status list_restore_points(Inventory& inventory, store::ObjectStore& store, const store::CallContext& context) {
+    const auto visit = [&inventory](const store::ObjectInfo& object) {
+        if (layout::segment_of_restore_points(object.key)) inventory.restore_points.push_back(object);
+        return true;
+    };
+    return store.list(std::string(layout::kRestorePointsFolder), visit, context);
+}
+
 std::string start_segment_of_parent(const std::string& name) {
     const std::size_t mark = name.find("_D_");
     return mark == std::string::npos ? std::string() : name.substr(mark + 3, kPlaceDigits);
@@ -90,6 +98,7 @@ Result<Inventory> take_inventory(repository::Repository& repository, Instant now
     std::vector<std::string> histories;
     FORGE_TRY(list_backup_objects(inventory, repository.store(), context));
     FORGE_TRY(list_wal_objects(inventory, repository.store(), segments, histories, context));
+    FORGE_TRY(list_restore_points(inventory, repository.store(), context));
     FORGE_ASSIGN(inventory.backups, repository.list_backups(context));
     std::sort(segments.begin(), segments.end());
     FORGE_ASSIGN(inventory.segment_size, wal::archive_segment_size(repository, inventory.backups, segments, context));
@@ -110,6 +119,7 @@ FolderState state_of(const Inventory& inventory, const BackupFolder& folder) {
 }
 
 std::string place_of_wal(const std::string& key) {
+    if (auto segment = layout::segment_of_restore_points(key)) return std::move(*segment);
     const std::string_view name = std::string_view(key).substr(std::min(key.size(), layout::kWalFolder.size()));
     if (!key.starts_with(layout::kWalFolder) || name.size() < kPlaceDigits) return {};
     if (name.find('/') != std::string_view::npos) return {};

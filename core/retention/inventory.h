@@ -1,5 +1,5 @@
-// What a store holds in the two folders that a deletion may touch, and who needs what of it. Other folders and objects
-// under the prefix are somebody else's and are never looked at (walg-format W16).
+// What a store holds in the folders that a deletion may touch, WAL-G's two and that of our restore points, and who needs
+// what of it. Other folders and objects under the prefix are somebody else's and are never looked at (walg-format W16).
 #pragma once
 
 #include <map>
@@ -27,6 +27,7 @@ struct Inventory {
     std::map<std::string, BackupFolder> folders;                      // by name
     std::vector<store::ObjectInfo> strays;                            // directly in basebackups_005/, and no sentinel
     std::vector<store::ObjectInfo> wal;                               // everything in wal_005/, in key order
+    std::vector<store::ObjectInfo> restore_points;                    // of archived segments, in key order
     layout::HistoryMap histories;                                     // oldest ancestor first
     std::map<Timeline, std::set<Timeline>> ancestors;                 // by the histories; a timeline without one is not in it
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
@@ -56,7 +57,7 @@ FolderState state_of(const Inventory& inventory, const BackupFolder& folder);
 // --- places in the WAL -----------------------------------------------------------------------------------------------
 
 // Order of WAL-G: the 24 digits of an object's name. Empty for objects that have no place, which before, retain and
-// garbage never touch: timeline histories and foreign names.
+// garbage never touch: timeline histories and foreign names. Restore points have the place of their segment.
 std::string place_of_wal(const std::string& key);
 // Number of the segment alone, as 16 digits that compare like the number.
 inline std::string_view number_of(std::string_view place) { return place.substr(8); }

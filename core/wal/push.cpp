@@ -11,6 +11,7 @@
 #include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/crypto/secretstream.h"
+#include "core/repository/restore_points.h"
 #include "core/wal/page_header.h"
 
 namespace forge::wal {
@@ -33,18 +34,41 @@ private:
     crypto_hash_sha256_state state_{};
 };
 
+// The last page of the segment that precedes, from beside it, else from the store; empty where neither has it, or what
+// the store has cannot be read: the archive has no use for a record then that began in it.
+Result<Bytes> last_page_of(const layout::Segment& segment, std::size_t page_size, const PushRequest& request,
+                           repository::Repository& repository, const store::CallContext& context) {
+    const std::string name = layout::segment_name(segment, request.segment_size);
+    Bytes page(page_size);
+    const std::string beside = request.path.substr(0, request.path.rfind('/') + 1) + name;
+    if (auto fd = open_file(beside, O_RDONLY); fd.ok()) {
+        const auto offset = static_cast<off_t>(request.segment_size - page_size);
+        if (::pread(fd->get(), page.data(), page.size(), offset) == static_cast<ssize_t>(page.size())) return page;
+    }
+    auto stored = repository.open_wal(name, context);
+    Status status = stored.status();
+    for (Bytes block(page_size); status.ok();) {
+        const auto got = read_full(**stored, block);
+        status = got.status();
+        if (got.ok() && *got == 0) return page;
+        page = block;
+    }
+    if (status.retryable() || status.is(Kind::kCancelled)) return status;
+    return Bytes();
+}
+
 // A WAL file, open: hands out its content from the start, block by block, as often as asked, and says what is wrong
 // with it.
 class LocalFile {
 public:
-    static Result<LocalFile> open(const PushRequest& request) {
+    static Result<LocalFile> open(const PushRequest& request, repository::Repository& repository) {
         const auto kind = layout::classify_wal_name(request.name);
         if (!kind) return Status(Kind::kInvalid, quoted(request.name) + " is no name of a WAL file");
         FORGE_ASSIGN(Fd fd, open_file(request.path, O_RDONLY));
         struct ::stat info {};
         if (::fstat(fd.get(), &info) != 0) return errno_status(errno, "could not stat file", request.path);
         if (!S_ISREG(info.st_mode)) return Status(Kind::kInvalid, quoted(request.path) + " is no regular file");
-        LocalFile file(std::move(fd), request);
+        LocalFile file(std::move(fd), request, repository);
         file.size_ = static_cast<std::uint64_t>(info.st_size);
         file.is_segment_ = *kind == layout::WalKind::kSegment;
         if (file.is_segment_ && file.size_ != request.segment_size) {
@@ -57,7 +81,7 @@ public:
     std::uint64_t size() const { return size_; }
 
     // What was found in the segment when it was read last.
-    std::optional<WalEvent> last_end() const { return scan_ ? scan_->last_end() : std::nullopt; }
+    SegmentEvents events() const { return scan_ ? scan_->events() : SegmentEvents(); }
 
     // A read error and a file that ends early are failures that name the file: never a short upload (D3).
     template <typename Consumer>
@@ -65,14 +89,17 @@ public:
         if (::lseek(fd_.get(), 0, SEEK_SET) < 0) return errno_status(errno, "could not seek in file", request_.path);
         Bytes block(static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size_ + 1)));
         std::uint64_t done = 0;
-        begin_scan();
+        scan_.reset();
         for (;;) {
             if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
             auto filled = read_block(block);
             if (!filled.ok()) return unreadable(std::move(filled).status());
             const std::size_t got = *filled;
             const ByteView piece = ByteView(block).first(got);
-            if (done == 0 && is_segment_) FORGE_TRY(check_header(piece));
+            if (done == 0 && is_segment_) {
+                FORGE_TRY(check_header(piece));
+                FORGE_TRY(begin_scan(piece, context));
+            }
             done += got;
             if (done > size_) break;
             if (scan_) scan_->take(piece);
@@ -90,7 +117,8 @@ private:
         const StageScope scope(Stage::kFile);
         return read_fd(fd_.get(), block, request_.path);
     }
-    LocalFile(Fd fd, const PushRequest& request) : fd_(std::move(fd)), request_(request) {}
+    LocalFile(Fd fd, const PushRequest& request, repository::Repository& repository)
+        : fd_(std::move(fd)), request_(request), repository_(repository) {}
     // Of a kind that nobody takes for a failure of the store, which would be left alone for a while then.
     static Status unreadable(Status failure) {
         if (!failure.retryable()) return failure;
@@ -98,10 +126,17 @@ private:
             .with_kind(Kind::kCorrupt)
             .with_hint("Look for errors of the disk in the kernel's log; reading the file is tried again.");
     }
-    void begin_scan() {
-        scan_.reset();
-        if (const auto segment = layout::parse_segment(request_.name, request_.segment_size))
-            scan_ = std::make_unique<SegmentScan>(segment->number, request_.segment_size);
+    Status begin_scan(ByteView start, const store::CallContext& context) {
+        const auto segment = layout::parse_segment(request_.name, request_.segment_size);
+        if (!segment) return {};
+        Bytes before;
+        if (const Continued record = continued_record(start); record.is_wanted && segment->number > 0) {
+            FORGE_ASSIGN(before, last_page_of({record.timeline, segment->number - 1}, record.page_size, request_,
+                                              repository_, context));
+        }
+        scan_ = std::make_unique<SegmentScan>(segment->number, request_.segment_size);
+        scan_->begin(start, before);
+        return {};
     }
     Status check_header(ByteView start) const {
         FORGE_ASSIGN(const PageHeader header, parse_first_page(start, "WAL file " + quoted(request_.path)));
@@ -110,6 +145,7 @@ private:
 
     Fd fd_;
     const PushRequest& request_;
+    repository::Repository& repository_;
     std::uint64_t size_ = 0;
     bool is_segment_ = false;
     std::unique_ptr<SegmentScan> scan_;
@@ -160,6 +196,26 @@ Result<PushResult> compare(repository::Repository& repository, LocalFile& file, 
                       "a new prefix.");
 }
 
+Status store_points(repository::Repository& repository, const std::string& segment, const LocalFile& file,
+                    const store::CallContext& context) {
+    const SegmentEvents events = file.events();
+    repository::RestorePoints points{segment, {}, events.restore_points_left_out};
+    for (const WalEvent& event : events.restore_points)
+        points.points.push_back({segment, event.name, event.end_lsn, event.time});
+    return repository::store_restore_points(repository, points, context);
+}
+
+// Before the segment itself: once that is there, the server may be lost, and another one of its cluster takes the
+// segment for done. Where there is an object already, its content decides first.
+Status store_points_before(repository::Repository& repository, const std::string& segment, const std::string& key,
+                           const LocalFile& file, const store::CallContext& context) {
+    if (file.events().restore_points.empty()) return {};
+    const auto present = repository.store().head(key, context);
+    if (present.ok()) return {};
+    if (!present.status().is(Kind::kNotFound)) return present.status();
+    return store_points(repository, segment, file, context);
+}
+
 Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const std::string& name,
                                  const std::string& key, const store::CallContext& context) {
     MemorySink memory;
@@ -170,6 +226,7 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
         FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
         FORGE_TRY(sink->finish());
     }
+    FORGE_TRY(store_points_before(repository, name, key, file, context));
     FORGE_CRASH_POINT("wal-before-put");
     FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, memory.bytes(), context));
     FORGE_CRASH_POINT("wal-after-put");
@@ -189,6 +246,7 @@ Result<PushResult> push_streamed(repository::Repository& repository, LocalFile& 
     FORGE_ASSIGN(const std::unique_ptr<Sink> sink,
                  repository.create(key, repository.settings().compression, context, &result.bytes_stored));
     FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
+    FORGE_TRY(store_points_before(repository, name, key, file, context));
     FORGE_TRY(sink->finish());
     return result;
 }
@@ -202,7 +260,7 @@ std::uint64_t packing_memory(std::uint64_t size) {
 
 Result<PushResult> push_file(repository::Repository& repository, const PushRequest& request,
                              const store::CallContext& context) {
-    FORGE_ASSIGN(LocalFile file, LocalFile::open(request));
+    FORGE_ASSIGN(LocalFile file, LocalFile::open(request, repository));
     // Checked after opening: without it the segment may have been recycled, and its content be that of another
     // (postgres-hooks 6, rule 3).
     if (!request.ready_file.empty() && !path_exists(request.ready_file))
@@ -212,7 +270,10 @@ Result<PushResult> push_file(repository::Repository& repository, const PushReque
                                                       : push_streamed(repository, file, request.name, key, context);
     // The store cannot know what a caller takes "not found" for; here the object is being written.
     if (!result.ok() && result.status().is(Kind::kNotFound)) return result.status().with_kind(Kind::kInternal);
-    if (result.ok()) result->last_end = file.last_end();
+    if (!result.ok()) return result;
+    result->last_end = file.events().last_end;
+    // By another program, or a version that did not know of them.
+    if (result->outcome == PushOutcome::kIdentical) FORGE_TRY(store_points(repository, request.name, file, context));
     return result;
 }
 

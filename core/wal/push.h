@@ -2,7 +2,7 @@
 //
 // The file is read once, whole, and checked on the way; nothing of it is in the store unless all of it is
 // (postgres-hooks 6, rule 1). Nothing is ever overwritten: where an object of that name is there already, its content
-// decides.
+// decides. The restore points of a segment are stored just before it, and a segment without them is not stored.
 #pragma once
 
 #include <cstdint>

@@ -207,6 +207,27 @@ Status RecordReader::begin_segment(ByteView start, std::uint64_t segment_number,
     return {};
 }
 
+void RecordReader::take_page_before(ByteView page, std::uint32_t remaining) {
+    const auto header = parse_page_header(page);
+    if (!header || header->magic != magic_ || page.size() != page_size_) return;
+    if (header->address + page_size_ != begin_) return;
+    std::uint64_t position = header->size();
+    if (header->is_continuation()) position = align8(position + header->remaining);
+    while (position < page.size()) {
+        const auto total = load_le<std::uint32_t>(page.data() + position);
+        if (total < kRecordHeaderSize) return;
+        if (total > page.size() - position) break;
+        position = align8(position + total);
+    }
+    if (position >= page.size()) return;
+    address_ = header->address;
+    const bool begun = begin_record(page, static_cast<std::size_t>(position));
+    address_ = begin_;
+    if (!begun) return;
+    take(page.subspan(static_cast<std::size_t>(position)));
+    if (record_.total - record_.have != remaining) record_ = Record();
+}
+
 RecordReader::Next RecordReader::feed_page(ByteView page) {
     const auto position = enter_page(page);
     return position ? read_page(page, *position, false) : invalid();

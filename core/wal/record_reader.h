@@ -52,6 +52,9 @@ public:
     // The same as feed() for who has the bytes already: a segment begins with its first page, or more, and the others
     // follow, each whole. No copy is made of them.
     Status begin_segment(ByteView start, std::uint64_t segment_number, std::uint64_t segment_size);
+    // After begin_segment(), for who begins to read there: `page` is the last one of the segment before, on which the
+    // record began of which `remaining` bytes follow here. What is no such page is as good as none.
+    void take_page_before(ByteView page, std::uint32_t remaining);
     std::size_t page_size() const { return page_size_; }
     enum class Next { kContinue, kSegmentDone };
     Next feed_page(ByteView page);

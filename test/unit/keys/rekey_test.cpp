@@ -11,6 +11,7 @@
 #include "core/crypto/secretstream.h"
 #include "core/keys/objects.h"
 #include "core/keys/search.h"
+#include "core/repository/restore_points.h"
 #include "core/store/forwarding_store.h"
 #include "core/store/local_store.h"
 #include "test/unit/store/support.h"
@@ -115,11 +116,15 @@ TEST_F(RekeyTest, WithoutConfirmationItOnlyTells) {
 }
 
 TEST_F(RekeyTest, ReplacesEveryObjectByTheSameContentOfTheSameSize) {  // R10
+    const std::string segment = "000000010000000000000008";
+    auto writer = with({old_});
+    expect_ok(repository::store_restore_points(writer, {segment, {{segment, "f\xC3\xBCr", 0x800F908, {}}}, 0}, {}));
     const auto plain = contents(old_);
     const auto before = files();
     const RekeyReport report = run({new_, old_}, true);
     EXPECT_EQ(report.rewritten.objects, plain.size());
     EXPECT_THAT(report.left, IsEmpty());
+    EXPECT_TRUE(plain.contains(layout::restore_points_key(segment)));
     EXPECT_EQ(contents(new_), plain);
     auto after = files();
     EXPECT_EQ(after.erase(std::string(kRekeyRecord)), 1U);

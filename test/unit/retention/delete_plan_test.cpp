@@ -54,6 +54,35 @@ TEST_F(DeletePlanTest, BeforeAFullBackup) {
     EXPECT_EQ(plan.object_count(), 3 * 7 + 7U);
 }
 
+TEST_F(DeletePlanTest, RestorePointsGoWithTheirWal) {
+    const auto points = [](std::uint64_t number) {
+        return layout::restore_points_key(layout::segment_name({1, number}, layout::kDefaultSegmentSize));
+    };
+    for (const std::uint64_t number : {2, 8, 9, 15}) store_.put(points(number));
+    store_.put("forge_restore_points/something else");
+    const Inventory inventory = store_.inventory();
+    const DeletePlan plan = before(f9_);
+    ASSERT_THAT(plan.restore_points, SizeIs(2));
+    EXPECT_EQ(plan.restore_points[0].key, points(2));
+    EXPECT_EQ(plan.restore_points[1].key, points(8));
+    EXPECT_EQ(wal_of(plan).back(), kWal1 + "8");
+    EXPECT_EQ(plan.object_count(), 3 * 7 + 7 + 2U);
+    DeleteResult result;
+    ASSERT_TRUE(execute(store_.store(), inventory, plan, result, store_.context()).ok());
+    EXPECT_EQ(result.objects, plan.object_count());
+    EXPECT_THAT(store_.keys(), Not(Contains(points(8))));
+    EXPECT_THAT(store_.keys(), Contains(points(9)));
+    // Whose WAL another program deleted.
+    store_.put(points(3));
+    EXPECT_THAT(plan_garbage(store_.inventory(), {true, true}).restore_points, SizeIs(1));
+    EXPECT_THAT(plan_everything(store_.inventory(), false)->restore_points, SizeIs(3));
+    ASSERT_TRUE(
+        execute(store_.store(), store_.inventory(), *plan_everything(store_.inventory(), false), result, store_.context())
+            .ok());
+    EXPECT_THAT(store_.keys(),
+                ElementsAre("forge_restore_points/something else", "somebody/elses/000000010000000000000001"));
+}
+
 TEST_F(DeletePlanTest, BeforeADeltaIsRefusedUnlessTheFullOneIsToBeFound) {
     const auto refused = plan_before(store_.inventory(), {db_, Modifier::kNone, false});
     EXPECT_TRUE(refused.status().is(Kind::kInvalid));

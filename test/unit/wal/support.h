@@ -121,6 +121,12 @@ public:
         store_le(data.data(), static_cast<std::uint64_t>(unix_micros - 946'684'800'000'000));
         return add(1, 0x00, xid, data);
     }
+    Lsn add_restore_point(std::string_view name, std::int64_t unix_micros) {
+        Bytes data(8 + 64);
+        store_le(data.data(), static_cast<std::uint64_t>(unix_micros - 946'684'800'000'000));
+        std::copy(name.begin(), name.end(), data.begin() + 8);
+        return add(0, 0x70, 0, data);
+    }
     Lsn add_filler(std::size_t size) { return add(10, 0x00, 0, Bytes(size, 0x5A)); }
     // A record as the server wrote it.
     Lsn add_sealed(ByteView record) {
