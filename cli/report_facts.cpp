@@ -6,6 +6,7 @@
 #include "core/report/wal_summary.h"
 #include "core/repository/chain.h"
 #include "core/repository/owner.h"
+#include "core/restore/named_points.h"
 #include "core/restore/target.h"
 #include "core/wal/timelines.h"
 
@@ -100,6 +101,16 @@ void add_window(Facts& facts, repository::Repository& repository, const store::C
     facts.latest = std::max(facts.next_restore.reached, plan->backup.sentinel.finish_time);
 }
 
+Status add_restore_points(Facts& facts, repository::Repository& repository, const store::CallContext& context,
+                          Logger& logger) {
+    FORGE_ASSIGN(const auto points, restore::named_points(repository, context, logger));
+    facts.restore_point_count = points.size();
+    for (std::size_t i = points.size() - std::min(points.size(), report::kMostRestorePoints); i < points.size(); ++i)
+        facts.restore_points.push_back(
+            {points[i].name, points[i].time, points[i].lsn, points[i].timeline, points[i].backup});
+    return {};
+}
+
 Status add_store(Facts& facts, repository::Repository& repository, retention::Policy policy,
                  const store::CallContext& context, Logger& logger) {
     FORGE_ASSIGN(const auto inventory, retention::take_inventory(repository, facts.now, context));
@@ -114,7 +125,7 @@ Status add_store(Facts& facts, repository::Repository& repository, retention::Po
     add_backups(facts, inventory, wal, plan);
     facts.wal = wal.finish(facts.backups, facts.now);
     if (!facts.backups.empty()) add_window(facts, repository, context, logger);
-    return {};
+    return inventory.restore_points.empty() ? Status() : add_restore_points(facts, repository, context, logger);
 }
 
 }  // namespace

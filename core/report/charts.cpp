@@ -29,6 +29,7 @@ public:
     std::string draw() {
         draw_window();
         draw_backups();
+        draw_restore_points();
         draw_wal();
         picture_.time_grid(axis_, y_);
         return picture_.finish(y_ + kAxis);
@@ -77,6 +78,25 @@ private:
                 draw_chain(*parent->second, *backup);
         for (const Backup* backup : shown) draw_backup(*backup);
         y_ += kLane * deepest + 12 + kLane;
+    }
+
+    // Marks that would lie on each other are one, which counts them.
+    void draw_restore_points() {
+        if (facts_.restore_points.empty()) return;
+        picture_.heading(y_ + 11, "Restore points", count_text(facts_.restore_point_count));
+        y_ += 22;
+        std::map<std::pair<bool, int>, std::vector<const RestorePoint*>> cells;
+        for (const RestorePoint& point : facts_.restore_points)
+            cells[{point.backup.empty(), static_cast<int>(axis_.place(point.time) * kCells / 100)}].push_back(&point);
+        for (const auto& [cell, points] : cells) {
+            const RestorePoint& newest = *points.back();
+            std::string tip = newest.name + ", " + time_text(newest.time) + " UTC, timeline " +
+                              std::to_string(newest.timeline) +
+                              (newest.backup.empty() ? ", cannot be reached" : ", from " + newest.backup);
+            if (points.size() > 1) tip += ", and " + std::to_string(points.size() - 1) + " more beside it";
+            picture_.bar(newest.backup.empty() ? "point lost" : "point", axis_.place(newest.time), y_, 0.35, 12, tip);
+        }
+        y_ += 12 + kLane;
     }
 
     static Instant moment_of(const Backup& backup) { return backup.finish != Instant{} ? backup.finish : backup.start; }

@@ -66,6 +66,16 @@ inline constexpr std::size_t kMostRuns = 600;
 inline constexpr std::size_t kMostHoles = 50;
 inline constexpr std::size_t kMostPauses = 240;
 
+// A named restore point in the archived WAL.
+struct RestorePoint {
+    std::string name;
+    Instant time;
+    Lsn lsn = 0;
+    Timeline timeline = 0;
+    std::string backup;  // the newest from which it can be reached; empty = none
+};
+inline constexpr std::size_t kMostRestorePoints = 200;
+
 // What a restore to the end of the archived WAL would do.
 struct NextRestore {
     std::string backup;
@@ -120,6 +130,8 @@ struct Facts {
     std::string problem, hint;    // with kError: why the store could not be read
     std::vector<Backup> backups;  // oldest first
     Wal wal;
+    std::vector<RestorePoint> restore_points;  // the newest, oldest first
+    std::uint64_t restore_point_count = 0;
     Instant earliest, latest;  // the recovery window
     NextRestore next_restore;
     int retain = 0;

@@ -49,6 +49,17 @@ Json backups_json(const std::vector<Backup>& backups) {
     return array;
 }
 
+Json restore_points_json(const std::vector<RestorePoint>& points) {
+    Json array = Json::array();
+    for (const RestorePoint& point : points)
+        array.push_back({{"name", point.name},
+                         {"time", time_json(point.time)},
+                         {"lsn", format_lsn(point.lsn)},
+                         {"timeline", point.timeline},
+                         {"backup", text_json(point.backup)}});
+    return array;
+}
+
 Json wal_json(const Wal& wal) {
     Json runs = Json::array();
     for (const WalRun& run : wal.runs)
@@ -162,6 +173,8 @@ std::string facts_json(const Facts& facts) {
                     {"latest", time_json(facts.latest)},
                     {"backups", backups_json(facts.backups)},
                     {"wal", wal_json(facts.wal)},
+                    {"restore_point_count", facts.restore_point_count},
+                    {"restore_points", restore_points_json(facts.restore_points)},
                     {"retain", facts.retain},
                     {"retention_held", text_json(facts.held)},
                     {"settings", std::move(settings)},

@@ -75,6 +75,7 @@ public:
             risk();
             backups();
             holes();
+            restore_points();
             retention();
         }
         if (facts_.server) {
@@ -152,6 +153,9 @@ private:
             key("<circle class=\"delta\" r=\"4\"/>", "delta, below what it builds on") +
             key("<rect class=\"full permanent\" x=\"-5\" y=\"-5\" width=\"10\" height=\"10\"/>", "permanent") +
             key("<path class=\"broken\" d=\"M-4-4L4 4M-4 4L4-4\"/>", "cannot be restored") +
+            (facts_.restore_points.empty()
+                 ? std::string()
+                 : key("<rect class=\"point\" x=\"-1.5\" y=\"-6\" width=\"3\" height=\"12\"/>", "restore point")) +
             key("<rect class=\"hole\" x=\"-2\" y=\"-7\" width=\"4\" height=\"14\"/>", "WAL is missing") + "</ul>\n");
         if (!facts_.next_restore.backup.empty())
             note("A restore to the end of the archived WAL takes " + facts_.next_restore.backup +
@@ -252,6 +256,21 @@ private:
                 table.row({gap.first, gap.last, count_text(gap.files), gap.reason, gap.since, gap.until, gap.state});
             add(table.finish());
         }
+        end_section();
+    }
+
+    void restore_points() {
+        const std::vector<RestorePoint>& all = facts_.restore_points;
+        if (all.empty()) return;
+        heading("restore-points", "Restore points");
+        Table table(shown(std::min(all.size(), kMostRows), facts_.restore_point_count, "restore points, newest first"),
+                    {{"Time", "t"}, {"Name", "w"}, {"Position", "mono"}, {"Timeline", "n"}, {"Reached from", "mono"}});
+        for (std::size_t i = 0; i < std::min(all.size(), kMostRows); ++i) {
+            const RestorePoint& point = all[all.size() - 1 - i];
+            table.row({time_text(point.time), point.name, format_lsn(point.lsn), std::to_string(point.timeline),
+                       point.backup.empty() ? "no backup" : point.backup});
+        }
+        add(table.finish());
         end_section();
     }
 

@@ -40,6 +40,7 @@ h2{font-size:1.05rem;font-weight:600;margin:2.4rem 0 .5rem;padding-top:.5rem;bor
 .track{fill:var(--track)}.window{fill:var(--window)}.wal{fill:var(--wal)}
 .full,.size{fill:var(--full)}.delta,.size.delta{fill:var(--delta)}
 .permanent{stroke:var(--ink);stroke-width:2}
+.point{fill:var(--warn)}.point.lost{fill:var(--soft)}
 .hole{fill:var(--bad)}.hole.old{fill:var(--soft)}
 .broken{stroke:var(--bad);stroke-width:2.5;fill:none}.tip{fill:transparent}
 .risk{fill:var(--risk)}.risk.most{fill:var(--most)}

@@ -3,9 +3,28 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/repository/chain.h"
 #include "core/wal/history.h"
 
 namespace forge::restore {
+
+using repository::BackupEntry;
+
+bool is_usable(const BackupEntry& backup) {
+    const layout::Sentinel& sentinel = backup.sentinel;
+    return backup.readable && sentinel.start_lsn && sentinel.finish_lsn && *sentinel.finish_lsn > *sentinel.start_lsn;
+}
+
+std::vector<BackupEntry> usable_backups(const std::vector<BackupEntry>& all) {
+    std::vector<BackupEntry> usable;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(usable), [&](const BackupEntry& backup) {
+        return is_usable(backup) && repository::chain_of(all, backup).ok();
+    });
+    std::stable_sort(usable.begin(), usable.end(), [](const BackupEntry& a, const BackupEntry& b) {
+        return a.sentinel.finish_time < b.sentinel.finish_time;
+    });
+    return usable;
+}
 
 Result<Lineage> Lineage::read(repository::Repository& repository, const repository::WalListing& listing,
                               Timeline timeline, const store::CallContext& context) {

@@ -15,6 +15,13 @@
 
 namespace forge::restore {
 
+inline Lsn start_of(const repository::BackupEntry& backup) { return backup.sentinel.start_lsn.value_or(0); }
+inline Lsn finish_of(const repository::BackupEntry& backup) { return backup.sentinel.finish_lsn.value_or(0); }
+// Its JSON says where it begins and ends; its parents and its WAL are other questions.
+bool is_usable(const repository::BackupEntry& backup);
+// The usable ones whose chain is whole, in the order in which they were finished.
+std::vector<repository::BackupEntry> usable_backups(const std::vector<repository::BackupEntry>& all);
+
 // A timeline and its ancestors. Positions from `begin` up to `end` are on `timeline`.
 struct Branch {
     Timeline timeline = 0;

@@ -27,15 +27,6 @@ std::string describe(const Target& target) {
     return {};
 }
 
-Lsn finish_of(const BackupEntry& backup) { return backup.sentinel.finish_lsn.value_or(0); }
-Lsn start_of(const BackupEntry& backup) { return backup.sentinel.start_lsn.value_or(0); }
-
-// Its JSON says where it begins and ends; its parents and its WAL are other questions.
-bool is_usable(const BackupEntry& backup) {
-    const layout::Sentinel& sentinel = backup.sentinel;
-    return backup.readable && sentinel.start_lsn && sentinel.finish_lsn && *sentinel.finish_lsn > *sentinel.start_lsn;
-}
-
 // Where recovery would end, seen from one record.
 enum class Stop { kNo, kBefore, kAfter };
 // The rules of the server's recoveryStopsBefore() and recoveryStopsAfter().
@@ -190,9 +181,7 @@ Status Planner::prepare() {
 Status Planner::find_candidates() {
     FORGE_ASSIGN(const Backups all, repository_.list_backups(context_));
     if (!target_.backup.empty() && target_.backup != "LATEST") return keep_named(all);
-    std::copy_if(all.begin(), all.end(), std::back_inserter(backups_), [&](const BackupEntry& backup) {
-        return is_usable(backup) && repository::chain_of(all, backup).ok();
-    });
+    backups_ = usable_backups(all);
     if (backups_.empty()) {
         const std::string where = " in " + repository_.store().url();
         if (all.empty())
@@ -201,9 +190,6 @@ Status Planner::find_candidates() {
         return Status(Kind::kInvalid, "there is no backup that can be restored" + where,
                       "List the backups to see why; delta backups need the full backup they are based on.");
     }
-    std::stable_sort(backups_.begin(), backups_.end(), [](const BackupEntry& a, const BackupEntry& b) {
-        return a.sentinel.finish_time < b.sentinel.finish_time;
-    });
     if (target_.backup == "LATEST") backups_.erase(backups_.begin(), backups_.end() - 1);
     return {};
 }

@@ -68,6 +68,27 @@ std::size_t count_of(const std::string& text, const std::string& word) {
     return count;
 }
 
+TEST(Page, ShowsRestorePoints) {
+    Facts facts = good();
+    EXPECT_THAT(page(facts), Not(HasSubstr("Restore points")));
+    facts.restore_points = {{"before <b>", hour(3), 0x800F908, 1, facts.backups.front().name},
+                            {"f\xFC", hour(4), 0x900F268, 2, ""}};
+    // More than fit, and in the same place.
+    for (int i = 0; i < 100; ++i)
+        facts.restore_points.push_back({"many", hour(20), 0xA000000, 2, facts.backups.back().name});
+    facts.restore_point_count = 1000;
+    const std::string html = page(facts);
+    EXPECT_THAT(html, HasSubstr("before &lt;b&gt;, "));
+    EXPECT_THAT(html, Not(HasSubstr("<b>,")));
+    EXPECT_THAT(html, HasSubstr("The newest 60 of 1,000 restore points"));
+    EXPECT_THAT(html, HasSubstr("and 99 more beside it"));
+    EXPECT_EQ(count_of(html, "class=\"point lost\""), 1U);
+    EXPECT_EQ(count_of(html, "class=\"point\" x=\""), 3U) << "two marks and the one that explains them";
+    EXPECT_THAT(facts_json(facts), HasSubstr(R"({"name":"before <b>","time":"2023-11-15T01:13:20Z",)"
+                                             R"("lsn":"0/800F908","timeline":1,"backup":")"));
+    EXPECT_THAT(facts_json(facts), HasSubstr(R"("restore_point_count":1000)"));
+}
+
 TEST(Page, SaysThatAllIsWell) {
     const Verdict verdict = judge(good());
     EXPECT_EQ(verdict.level, Level::kGood);
