@@ -56,7 +56,7 @@ private:
                    frame.type == FrameType::kVerify || frame.type == FrameType::kMarkBackup ||
                    frame.type == FrameType::kDeleteBackup || frame.type == FrameType::kContinuity ||
                    frame.type == FrameType::kRetain || frame.type == FrameType::kAdoptPrefix ||
-                   frame.type == FrameType::kSearchKeys) {
+                   frame.type == FrameType::kSearchKeys || frame.type == FrameType::kRestorePoints) {
             auto repository = config_.repository_or_error();
             if (!repository.ok()) return channel_.send(failed_frame(repository.status()));
             jobs_.add([this, frame, repository = std::move(repository).value(), inputs = config_.inputs()] {
@@ -121,6 +121,7 @@ private:
             case FrameType::kRetain: return retain(frame, repository);
             case FrameType::kAdoptPrefix: return adopt_prefix(repository);
             case FrameType::kSearchKeys: return search_keys(frame, repository);
+            case FrameType::kRestorePoints: return list_restore_points(repository);
             default: return delete_backup(frame, repository);
         }
     }
@@ -261,6 +262,12 @@ private:
 
     Status list(repository::Repository& repository) {
         FORGE_ASSIGN(const std::vector<Row> rows, backup_rows(repository, context()));
+        for (const Row& row : rows) send_row(row);
+        return {};
+    }
+
+    Status list_restore_points(repository::Repository& repository) {
+        FORGE_ASSIGN(const std::vector<Row> rows, restore_point_rows(repository, context(), logger_));
         for (const Row& row : rows) send_row(row);
         return {};
     }

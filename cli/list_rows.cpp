@@ -3,6 +3,7 @@
 #include "core/base/text.h"
 #include "core/layout/json_text.h"
 #include "core/repository/chain.h"
+#include "core/restore/named_points.h"
 #include "core/wal/timelines.h"
 
 namespace forge::cli {
@@ -93,7 +94,18 @@ std::vector<Row> retention_rows(const retention::RetentionPlan& plan) {
     rows.push_back(
         {std::nullopt, "f",
          "no backup that stays needs this WAL, from " + base_of(wal.front().key) + " to " + base_of(wal.back().key),
-         std::to_string(wal.size()), std::to_string(plan.deletion.wal_bytes())});
+         std::to_string(wal.size() + plan.deletion.restore_points.size()),
+         std::to_string(plan.deletion.wal_bytes() + plan.deletion.restore_points_bytes())});
+    return rows;
+}
+
+Result<std::vector<Row>> restore_point_rows(repository::Repository& repository, const store::CallContext& context,
+                                            Logger& logger) {
+    FORGE_ASSIGN(const std::vector<restore::NamedPoint> points, restore::named_points(repository, context, logger));
+    std::vector<Row> rows;
+    for (const restore::NamedPoint& point : points)
+        rows.push_back({point.name, time_field(point.time), format_lsn(point.lsn), std::to_string(point.timeline),
+                        text_field(point.backup)});
     return rows;
 }
 

@@ -1,4 +1,4 @@
-// The rows of backup_list() and retention_plan(), made where the store can be asked.
+// The rows of backup_list(), retention_plan() and restore_points, made where the store can be asked.
 #pragma once
 
 #include <optional>
@@ -27,8 +27,12 @@ Result<std::vector<Row>> backup_rows(repository::Repository& repository, const s
 // data as they are. Where metadata.json is missing, the sentinel serves (W18).
 std::string backup_json(const repository::BackupEntry& backup, bool detail);
 
-// What retention keeps and what goes, a row a backup, and one for WAL if any goes: backup, keep, reason, objects,
-// bytes.
+// What retention keeps and what goes, a row a backup, and one for WAL, the restore points in it included, if any goes:
+// backup, keep, reason, objects, bytes.
 std::vector<Row> retention_rows(const retention::RetentionPlan& plan);
+
+// name (in any bytes), time, lsn, timeline, backup (null = it cannot be reached), in the order of their times.
+Result<std::vector<Row>> restore_point_rows(repository::Repository& repository, const store::CallContext& context,
+                                            Logger& logger);
 
 }  // namespace forge::cli

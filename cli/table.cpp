@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/base/bytes.h"
 #include "core/base/text.h"
+#include "core/layout/json_text.h"
 
 namespace forge::cli {
 
@@ -66,6 +68,23 @@ std::string framed_table(const Cells& header, const std::vector<Cells>& rows, co
     text += rule;
     for (const Cells& row : rows) add_line(row);
     return text + rule;
+}
+
+std::string printable(std::string_view text) {
+    const bool utf8 = layout::is_utf8(text);
+    const auto byte_at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const unsigned char byte = byte_at(i);
+        // U+0080 to U+009F, control characters as well, are C2 80 to C2 9F.
+        const bool control = byte < 0x20 || byte == 0x7F || (utf8 && byte == 0xC2 && byte_at(i + 1) < 0xA0);
+        const bool continues_control = utf8 && i > 0 && byte_at(i - 1) == 0xC2 && byte < 0xA0;
+        if (control || continues_control || (byte >= 0x80 && !utf8))
+            out += "\\x" + to_hex(ByteView(&byte, 1));
+        else
+            out += text[i];
+    }
+    return out;
 }
 
 std::string name_value_list(const std::vector<std::pair<std::string, std::string>>& rows) {

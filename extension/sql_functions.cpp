@@ -165,6 +165,8 @@ Frame plan_question(FunctionCallInfo fcinfo) {
 
 void write_backup_list(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kList)); }
 
+void write_restore_points(FunctionCallInfo fcinfo) { answer_by_helper(fcinfo, Frame(FrameType::kRestorePoints)); }
+
 // As this server remembers it: WAL may be read elsewhere, commit times are the server's alone. Empty where it does not
 // know: track_commit_timestamp is off, or the transaction aborted or is too long ago.
 std::string commit_time_of(std::string_view xid_text) {
@@ -782,6 +784,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(forge_backup_list);
 PG_FUNCTION_INFO_V1(forge_restore_config);
+PG_FUNCTION_INFO_V1(forge_restore_points);
 PG_FUNCTION_INFO_V1(forge_check);
 PG_FUNCTION_INFO_V1(forge_verify_backup);
 PG_FUNCTION_INFO_V1(forge_mark_backup);
@@ -809,6 +812,10 @@ PGDLLEXPORT Datum forge_backup_list(PG_FUNCTION_ARGS) {
 
 PGDLLEXPORT Datum forge_restore_config(PG_FUNCTION_ARGS) {
     return forge::server::set_returning(fcinfo, forge::server::write_restore_config);
+}
+
+PGDLLEXPORT Datum forge_restore_points(PG_FUNCTION_ARGS) {
+    return forge::server::set_returning(fcinfo, forge::server::write_restore_points);
 }
 
 PGDLLEXPORT Datum forge_check(PG_FUNCTION_ARGS) {

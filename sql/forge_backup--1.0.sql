@@ -213,6 +213,18 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION wait_archived(pg_lsn, interval) IS
     'waits until all WAL up to a position, or all there is now, is durable in the storage; returns how far it goes; ends the WAL segment where needed';
 
+CREATE FUNCTION get_restore_points(
+    OUT name text,
+    OUT "time" timestamptz,
+    OUT lsn pg_lsn,
+    OUT timeline int,
+    OUT backup text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'forge_restore_points'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION get_restore_points() IS
+    'the rows of the view restore_points; asks the storage through a helper process';
+
 CREATE FUNCTION get_archive_errors(
     OUT class text,
     OUT failed_count bigint,
@@ -453,6 +465,17 @@ COMMENT ON COLUMN recovery_window.latest_time IS
 COMMENT ON COLUMN recovery_window.latest_lsn IS 'just after its record';
 COMMENT ON COLUMN recovery_window.looked_at IS 'when the storage was looked into for it; archived WAL carries the end on from there';
 
+CREATE VIEW restore_points AS
+    SELECT * FROM @extschema@.get_restore_points();
+COMMENT ON VIEW restore_points IS
+    'named restore points in the WAL that this version or a later one archived, by time; asks the storage';
+COMMENT ON COLUMN restore_points.name IS 'as given to pg_create_restore_point(); need not be unique';
+COMMENT ON COLUMN restore_points.time IS 'when it was made';
+COMMENT ON COLUMN restore_points.lsn IS 'what pg_create_restore_point() returned: just after its record';
+COMMENT ON COLUMN restore_points.timeline IS 'timeline to recover to';
+COMMENT ON COLUMN restore_points.backup IS
+    'newest base backup that ended before it with all WAL in between; null if it cannot be reached any more';
+
 CREATE VIEW statistics AS
     SELECT * FROM @extschema@.get_statistics();
 COMMENT ON VIEW statistics IS
@@ -521,6 +544,7 @@ REVOKE ALL ON FUNCTION get_data_at_risk() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_data_at_risk_history() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_recovery_window() FROM PUBLIC;
 REVOKE ALL ON FUNCTION wait_archived(pg_lsn, interval) FROM PUBLIC;
+REVOKE ALL ON FUNCTION get_restore_points() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_archive_errors() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_events() FROM PUBLIC;
 REVOKE ALL ON FUNCTION get_gaps() FROM PUBLIC;
@@ -530,7 +554,7 @@ REVOKE ALL ON FUNCTION get_transfers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION reset_stats() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_facts() FROM PUBLIC;
 REVOKE ALL ON FUNCTION report_html(jsonb) FROM PUBLIC;
-REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, statistics, transfers FROM PUBLIC;
+REVOKE ALL ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, restore_points, statistics, transfers FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
 GRANT EXECUTE ON FUNCTION backup_list() TO pg_monitor;
@@ -542,6 +566,7 @@ GRANT EXECUTE ON FUNCTION get_archive_status() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_data_at_risk() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_data_at_risk_history() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_recovery_window() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION get_restore_points() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_archive_errors() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_events() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_gaps() TO pg_monitor;
@@ -550,4 +575,4 @@ GRANT EXECUTE ON FUNCTION get_statistics() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION get_transfers() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_facts() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION report_html(jsonb) TO pg_monitor;
-GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, statistics, transfers TO pg_monitor;
+GRANT SELECT ON archive_errors, archive_status, backups, data_at_risk, data_at_risk_history, events, gaps, progress, recovery_window, restore_points, statistics, transfers TO pg_monitor;

@@ -45,6 +45,7 @@
 // kList         -> kRow with the columns of backup_list(), then kDone
 // kPlan         kTargetType "latest" | "immediate" | "time" | "lsn" | "xid" | "name", kTargetValue (as text),
 //               kTargetTimeline, kBackup, kInclusive, kAllowNearest -> kRow name, value, then kDone
+// kRestorePoints -> kRow with the columns of restore_points, then kDone
 // kCheck        -> kRow check, level, detail, hint, then kDone
 // kVerify       kName (or "LATEST") -> kRow object, level, size, detail while it goes on, then kDone
 // kMarkBackup   kName, kPermanent -> kRow backup, permanent for each that was something else before, then kDone
@@ -104,8 +105,9 @@ enum class FrameType : std::uint8_t {
     kRetain = 16,        // timeline, schedule, execute -> rows
     kAdoptPrefix = 17,   // -> rows
     kSearchKeys = 18,    // key -> kKeys
-    kReport = 19,        // timeline, schedule, value -> rows
-    kLastToHelper = kReport,
+    kReport = 19,         // timeline, schedule, value -> rows
+    kRestorePoints = 20,  // -> rows
+    kLastToHelper = kRestorePoints,
     // helper -> server
     kWelcome = 64,  // version, pid
     kConfigured =

@@ -18,9 +18,9 @@ SELECT no_plan();
 SELECT has_schema('forge_backup');
 SELECT has_extension('forge_backup', 'forge_backup', 'the extension lives in its own schema');
 SELECT functions_are('forge_backup', ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status',
-    'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'get_data_at_risk_history', 'get_recovery_window', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_errors', 'get_archive_status', 'get_data_at_risk', 'get_data_at_risk_history', 'get_recovery_window', 'get_restore_points', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix', 'report_facts', 'report_html']);
-SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'statistics', 'transfers']);
+SELECT views_are('forge_backup', ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'restore_points', 'statistics', 'transfers']);
 SELECT tables_are('forge_backup', ARRAY[]::name[]);
 
 -- Signatures.
@@ -49,7 +49,7 @@ SELECT function_returns('forge_backup', 'check', ARRAY['boolean'], 'setof record
 -- Nothing runs with its owner's rights.
 SELECT isnt_definer('forge_backup', name::name)
 FROM unnest(ARRAY['backup_list', 'trigger_basebackup', 'restore_config', 'check', 'status', 'get_archive_errors',
-    'get_archive_status', 'get_data_at_risk', 'get_data_at_risk_history', 'get_recovery_window', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
+    'get_archive_status', 'get_data_at_risk', 'get_data_at_risk_history', 'get_recovery_window', 'get_restore_points', 'wait_archived', 'get_events', 'get_gaps', 'get_progress', 'get_statistics', 'get_transfers', 'reset_stats', 'verify_backup', 'mark_backup', 'delete_backup', 'retention_plan',
     'adopt_prefix', 'report_facts', 'report_html']) AS name;
 
 -- Columns.
@@ -65,6 +65,7 @@ SELECT columns_are('forge_backup', 'archive_errors', ARRAY['class', 'failed_coun
 SELECT columns_are('forge_backup', 'data_at_risk', ARRAY['state', 'durable_lsn', 'current_lsn', 'bytes', 'seconds', 'since']);
 SELECT columns_are('forge_backup', 'data_at_risk_history', ARRAY['time', 'seconds', 'bytes']);
 SELECT columns_are('forge_backup', 'recovery_window', ARRAY['state', 'earliest_time', 'earliest_lsn', 'earliest_backup', 'latest_time', 'latest_lsn', 'looked_at']);
+SELECT columns_are('forge_backup', 'restore_points', ARRAY['name', 'time', 'lsn', 'timeline', 'backup']);
 SELECT columns_are('forge_backup', 'events', ARRAY['time', 'kind', 'subject', 'outcome', 'detail']);
 SELECT columns_are('forge_backup', 'gaps', ARRAY['first_wal', 'last_wal', 'files', 'reason', 'since', 'until', 'state']);
 SELECT columns_are('forge_backup', 'progress', ARRAY['operation', 'name', 'phase', 'reason', 'pid', 'started_at', 'bytes_total',
@@ -89,6 +90,7 @@ SELECT function_privs_are('forge_backup', 'report_html', ARRAY['jsonb'], 'pg_mon
 SELECT function_privs_are('forge_backup', 'get_archive_status', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_data_at_risk', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_recovery_window', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
+SELECT function_privs_are('forge_backup', 'get_restore_points', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_archive_errors', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_events', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
 SELECT function_privs_are('forge_backup', 'get_gaps', ARRAY[]::text[], 'pg_monitor', ARRAY['EXECUTE']);
@@ -110,9 +112,9 @@ ORDER BY p.proname;
 SELECT schema_privs_are('forge_backup', 'pg_monitor', ARRAY['USAGE']);
 SELECT schema_privs_are('forge_backup', 'tap_forge_nobody', ARRAY[]::text[]);
 SELECT table_privs_are('forge_backup', view::name, 'pg_monitor', ARRAY['SELECT'])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'statistics', 'transfers']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'restore_points', 'statistics', 'transfers']) AS view;
 SELECT table_privs_are('forge_backup', view::name, 'tap_forge_nobody', ARRAY[]::text[])
-FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'statistics', 'transfers']) AS view;
+FROM unnest(ARRAY['archive_errors', 'archive_status', 'backups', 'data_at_risk', 'data_at_risk_history', 'events', 'gaps', 'progress', 'recovery_window', 'restore_points', 'statistics', 'transfers']) AS view;
 
 -- As those roles. (K3)
 SET ROLE tap_forge_nobody;

@@ -20,6 +20,7 @@ SELECT forge_backup.trigger_basebackup();
 SELECT forge_backup.wait_archived(timeout => '1 s');
 SELECT forge_backup.reset_stats();
 SELECT count(*) FROM forge_backup.backups;
+SELECT count(*) FROM forge_backup.restore_points;
 SELECT count(*) FROM forge_backup.restore_config();
 SELECT count(*) FROM forge_backup.verify_backup();
 SELECT count(*) FROM forge_backup.mark_backup('LATEST');
