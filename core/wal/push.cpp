@@ -202,7 +202,10 @@ Status store_points(repository::Repository& repository, const std::string& segme
     repository::RestorePoints points{segment, {}, events.restore_points_left_out};
     for (const WalEvent& event : events.restore_points)
         points.points.push_back({segment, event.name, event.end_lsn, event.time});
-    return repository::store_restore_points(repository, points, context);
+    const Status stored = repository::store_restore_points(repository, points, context);
+    // The list is a convenience, and a restore finds the point in the WAL itself: credentials for WAL-G's folders alone
+    // must not keep WAL from being archived.
+    return stored.is(Kind::kDenied) ? Status() : stored;
 }
 
 // Before the segment itself: once that is there, the server may be lost, and another one of its cluster takes the
@@ -212,7 +215,8 @@ Status store_points_before(repository::Repository& repository, const std::string
     if (file.events().restore_points.empty()) return {};
     const auto present = repository.store().head(key, context);
     if (present.ok()) return {};
-    if (!present.status().is(Kind::kNotFound)) return present.status();
+    // Credentials that only write are not told.
+    if (!present.status().is(Kind::kNotFound) && !present.status().is(Kind::kDenied)) return present.status();
     return store_points(repository, segment, file, context);
 }
 

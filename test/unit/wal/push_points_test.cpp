@@ -18,16 +18,19 @@ class WatchedStore final : public store::ForwardingStore {
 public:
     using ForwardingStore::ForwardingStore;
     std::string refused;
+    Status refusal{Kind::kUnavailable, "not now"};
+    bool blind = false;
     std::vector<std::string> requests;
 
     Result<store::PutOutcome> put_if_absent(const std::string& key, ByteView content,
                                             const store::CallContext& context) override {
         requests.push_back("put " + key.substr(0, key.find('/')));
-        if (!refused.empty() && key.starts_with(refused)) return Status(Kind::kUnavailable, "not now");
+        if (!refused.empty() && key.starts_with(refused)) return refusal;
         return next().put_if_absent(key, content, context);
     }
     Result<store::ObjectInfo> head(const std::string& key, const store::CallContext& context) override {
         requests.push_back("head " + key.substr(0, key.find('/')));
+        if (blind) return Status(Kind::kDenied, "no");
         return next().head(key, context);
     }
     Result<std::unique_ptr<Source>> get(const std::string& key, std::optional<store::ByteRange> range,
@@ -124,6 +127,26 @@ TEST_F(PushPointsTest, WhereTheyCannotBeStoredTheSegmentIsNot) {
     EXPECT_EQ(push(5)->outcome, PushOutcome::kStored) << "and once more";
     EXPECT_EQ(push(5)->outcome, PushOutcome::kIdentical) << "and again";
     EXPECT_THAT(points(5), ElementsAre("point"));
+}
+
+TEST_F(PushPointsTest, K4_CredentialsThatOnlyWriteStoreThem) {
+    WalBuilder wal(5, kMegabyte);
+    wal.add_restore_point("point", 1'000'000);
+    write(wal);
+    store_->blind = true;
+    EXPECT_EQ(push(5)->outcome, PushOutcome::kStored);
+    EXPECT_THAT(points(5), ElementsAre("point"));
+}
+
+TEST_F(PushPointsTest, K4_CredentialsThatDoNotWriteThemArchiveAllTheSame) {
+    WalBuilder wal(5, kMegabyte);
+    wal.add_restore_point("point", 1'000'000);
+    write(wal);
+    store_->refused = layout::kRestorePointsFolder;
+    store_->refusal = Status(Kind::kDenied, "no");
+    EXPECT_EQ(push(5)->outcome, PushOutcome::kStored);
+    EXPECT_EQ(push(5)->outcome, PushOutcome::kIdentical);
+    EXPECT_THAT(points(5), ElementsAre("not found"));
 }
 
 TEST_F(PushPointsTest, ThoseOfASegmentThatSomebodyElseStoredAreAdded) {
