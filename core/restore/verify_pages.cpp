@@ -22,8 +22,10 @@ Lsn page_lsn(ByteView page) {
 
 void PageJudge::feed(ByteView data) {
     if (!partial_.empty()) {
-        const std::size_t piece = std::min(data.size(), kPageSize - partial_.size());
-        partial_.insert(partial_.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(piece));
+        const std::size_t begun = partial_.size();
+        const std::size_t piece = std::min(data.size(), kPageSize - begun);
+        partial_.resize(begun + piece);
+        std::ranges::copy(data.first(piece), partial_.data() + begun);
         data = data.subspan(piece);
         if (partial_.size() < kPageSize) return;
         judge(partial_, next_block_++);
