@@ -63,19 +63,25 @@ override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 # PGXS adds the packager's options to those of C only.
-CXXFLAGS += $(COPT)
+override CXXFLAGS += $(COPT)
 PROVE_FLAGS += -I '$(CURDIR)/test/perl'
 
 ccache := $(shell command -v ccache)
 
-build/pgxs/%.o: %.cpp VERSION Makefile
+# Objects belong to one server: those of another are compiled anew.
+server_mark := build/pgxs/server
+$(server_mark): FORCE
+	@mkdir -p $(@D)
+	@echo '$(pg_version) $(bindir)' | cmp -s - $@ || echo '$(pg_version) $(bindir)' >$@
+
+build/pgxs/%.o: %.cpp VERSION Makefile $(server_mark)
 	@mkdir -p $(@D)
 	$(ccache) $(CXX) $(CXXFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 # The library with crash points (core/base/crash_point.h), for test/crash: only what has some is compiled once more.
 crash_objects := $(patsubst %.cpp,build/pgxs/crash/%.o,core/base/crash_point.cpp $(shell grep -l FORGE_CRASH_POINT $(server_sources)))
 
-build/pgxs/crash/%.o: %.cpp VERSION Makefile
+build/pgxs/crash/%.o: %.cpp VERSION Makefile $(server_mark)
 	@mkdir -p $(@D)
 	$(ccache) $(CXX) $(CXXFLAGS) $(CPPFLAGS) -DFORGE_CRASH_POINTS -MMD -MP -c -o $@ $<
 
@@ -91,7 +97,7 @@ uninstall: uninstall-executable
 endif
 
 # CMake knows what is out of date. The unit tests are configured where their library is there, and built by ./dev test.
-.PHONY: executable crash install-executable uninstall-executable bench
+.PHONY: FORCE executable crash install-executable uninstall-executable bench
 executable:
 	@cmake -S . -B build/cmake $(if $(shell command -v ninja),-G Ninja) --log-level=WARNING \
 		-DFORGE_WERROR=$(FORGE_WERROR) $(if $(ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=$(ccache)) \
