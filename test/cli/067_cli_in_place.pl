@@ -72,7 +72,7 @@ wait_archived($node);
 $node->stop;
 cli_ok(@command, '--target-timeline', 2, '--confirm', 'and to the end of the first restore');
 promoted('1 10', 'the third restore');
-$node->command_ok([ 'pg_amcheck', '-d', 'postgres', '--install-missing', '-h', $node->host, '-p', $node->port ], 'pg_amcheck finds nothing wrong');
+amcheck_ok($node, 'pg_amcheck finds nothing wrong');
 $node->stop;
 done_testing();
 

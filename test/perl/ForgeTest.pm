@@ -20,7 +20,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   $key_hex forge_node forge_standby bucket_of env_dir_of key_file new_directory write_text read_text
-  forge_cli cli_ok cli_fails restore_node start_restored member_of
+  forge_cli cli_ok cli_fails restore_node start_restored amcheck_ok member_of
   wait_until wait_archived switch_wal archive_state wait_first_backup table_checksum status_value
   archiver_pid child_of helper_pid children_of family_of alive
   name_after segment_as tree wal_names backup_names sentinel_of decode_json
@@ -437,6 +437,22 @@ sub start_restored
 		return $code == 0 && $state =~ /^(paused|promoted)$/;
 	});
 	return $node;
+}
+
+# pg_amcheck, of the database "postgres" unless the options say otherwise, finds nothing wrong. Not every package of a server
+# has its extension.
+sub amcheck_ok
+{
+	my ($node, $text, @options) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	@options = ('-d', 'postgres') if !@options;
+  SKIP:
+	{
+		skip 'this server has no amcheck', 1
+		  if $node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'") eq '0';
+		$node->command_ok([ 'pg_amcheck', @options, '--install-missing', '-h', $node->host, '-p', $node->port ], $text);
+	}
+	return;
 }
 
 # --- stores ----------------------------------------------------------------------------------------------------------

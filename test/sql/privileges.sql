@@ -34,7 +34,10 @@ SELECT current_setting('forge_backup.helper_path') ~ '/forge-backup$' AS shown;
 RESET ROLE;
 
 SET ROLE regress_forge_nobody;
+-- In words of its own in each server version.
+\set VERBOSITY sqlstate
 SHOW forge_backup.helper_path;
+\set VERBOSITY default
 RESET ROLE;
 
 -- Granted on.

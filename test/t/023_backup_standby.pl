@@ -36,8 +36,7 @@ if (start_restored($restored))
 {
 	wait_until('promoted', sub { $restored->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' });
 	is(table_checksum($restored, 't'), $checksum, 'a backup taken on a standby restores');
-	$restored->command_ok([ 'pg_amcheck', '-d', 'postgres', '--install-missing', '-h', $restored->host, '-p', $restored->port ],
-		'pg_amcheck finds nothing wrong in it');
+	amcheck_ok($restored, 'pg_amcheck finds nothing wrong in it');
 	$restored->stop;
 }
 

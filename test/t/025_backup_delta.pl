@@ -139,8 +139,7 @@ sub restores
 	return unless start_restored($restored);
 	wait_until('promoted', sub { $restored->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' });
 	is_deeply([ map { table_checksum($restored, $_) } @tables ], $state{$backup}, "R8: $backup has the rows of its time");
-	$restored->command_ok([ 'pg_amcheck', '-a', '--install-missing', '--heapallindexed', '-h', $restored->host, '-p', $restored->port ],
-		"R8: pg_amcheck finds nothing wrong in $backup");
+	amcheck_ok($restored, "R8: pg_amcheck finds nothing wrong in $backup", '-a', '--heapallindexed');
 	$restored->stop;
 	return;
 }

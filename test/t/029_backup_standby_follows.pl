@@ -63,8 +63,7 @@ for my $target ('latest', 'current')
 	next unless start_restored($restored);
 	wait_until('promoted', sub { $restored->safe_psql('postgres', 'SELECT NOT pg_is_in_recovery()') eq 't' });
 	is(table_checksum($restored, 't'), $at_end, "P4: it restores to timeline $target");
-	$restored->command_ok([ 'pg_amcheck', '-d', 'postgres', '--install-missing', '-h', $restored->host, '-p', $restored->port ],
-		'pg_amcheck finds nothing wrong in it');
+	amcheck_ok($restored, 'pg_amcheck finds nothing wrong in it');
 	$restored->stop;
 }
 $_->stop for $maker, $heir;

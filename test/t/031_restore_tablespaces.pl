@@ -50,8 +50,7 @@ if (start_restored($restored))
 		is( $restored->safe_psql('postgres', "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = '$name'"),
 			$new{$name}, "R7: and lies where the mapping says");
 	}
-	$restored->command_ok([ 'pg_amcheck', '-d', 'postgres', '--install-missing', '-h', $restored->host, '-p', $restored->port ],
-		'pg_amcheck finds nothing wrong');
+	amcheck_ok($restored, 'pg_amcheck finds nothing wrong');
 	$restored->stop;
 }
 is(table_checksum($node, "in_$_"), $checksum{$_}, "the live tablespace $_ still has its rows") for sort keys %old;

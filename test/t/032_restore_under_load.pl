@@ -43,8 +43,7 @@ END
 		$restored->safe_psql('postgres', "SELECT sum($_)")
 	} '(SELECT sum(abalance) FROM pgbench_accounts)', '(SELECT sum(delta) FROM pgbench_history)';
 	is($accounts, $history, "$method: the books balance");
-	$restored->command_ok([ 'pg_amcheck', '-d', 'postgres', '--install-missing', '--heapallindexed', '-h', $restored->host, '-p', $restored->port ],
-		"$method: pg_amcheck finds nothing wrong");
+	amcheck_ok($restored, "$method: pg_amcheck finds nothing wrong", '-d', 'postgres', '--heapallindexed');
 	$restored->stop;
 	$restored->command_ok([ 'pg_checksums', '--check', '-D', $restored->data_dir ], "$method: pg_checksums finds no bad page");
 	$restored->clean_node;
