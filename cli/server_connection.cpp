@@ -15,6 +15,7 @@ constexpr int kConnectionOk = 0;
 constexpr int kCommandOk = 1;
 constexpr int kTuplesOk = 2;
 constexpr int kPrimaryMessage = 'M';
+constexpr int kDetailMessage = 'D';
 constexpr int kHintMessage = 'H';
 
 std::string without_line_end(const char* text) {
@@ -139,8 +140,13 @@ ServerConnection::query(const std::string& statement, const std::vector<std::opt
             answer == nullptr ? std::string() : without_line_end(pq.result_field(answer, kPrimaryMessage));
         if (message.empty()) message = without_line_end(pq.error_message(session_->connection));
         const bool alive = pq.status(session_->connection) == kConnectionOk;
-        return Status(alive ? Kind::kInvalid : Kind::kUnavailable, message,
-                      answer == nullptr ? "" : without_line_end(pq.result_field(answer, kHintMessage)));
+        std::string hint;
+        if (answer != nullptr) {
+            hint = without_line_end(pq.result_field(answer, kHintMessage));
+            // 16 and later say in the detail which privilege is missing.
+            if (hint.empty()) hint = without_line_end(pq.result_field(answer, kDetailMessage));
+        }
+        return Status(alive ? Kind::kInvalid : Kind::kUnavailable, message, hint);
     }
     std::vector<Row> rows;
     for (int row = 0; row < pq.rows(answer); ++row) {
