@@ -109,6 +109,7 @@ private:
     void notice_promotion();
     void notice_store();
     void notice_runner();
+    static std::string stored_in();
     static bool is_clone();
     void judge_finished_backup(const BackupInfo& backup);
     void look_at_store();
@@ -187,6 +188,7 @@ private:
     DynamicWorker runner_;
     std::uint64_t finished_before_ = 0;  // finished_count at the launch
     bool launched_in_recovery_ = false;
+    std::string launched_into_;
     bool look_again_ = false;
     TimestampTz woken_for_ = 0;  // the archiver, for this end of the breaker's pause
 };
@@ -241,6 +243,12 @@ void Scheduler::notice_runner() {
     judge_finished_backup(backup);
 }
 
+std::string Scheduler::stored_in() {
+    std::string storage;
+    update_state([&](const SharedState& state) { storage = state.store.storage.view(); });
+    return storage;
+}
+
 bool Scheduler::is_clone() {
     bool is = false;
     update_state([&](SharedState& state) { is = state.store.restored.is_clone; });
@@ -263,6 +271,10 @@ void Scheduler::judge_finished_backup(const BackupInfo& backup) {
         return;
     }
     if (wanted_ == BackupReason::kNone) return;
+    if (stored_in() != launched_into_) {
+        look_wanted_ = true;  // what it failed for is over: the next one goes to where nothing has failed so far
+        return;
+    }
     // Somebody who cancels a backup does not want the same one a minute later, nor would a standby that skipped one have
     // anything newer then.
     const bool skipped = backup.last_problem.empty();
@@ -576,6 +588,7 @@ void Scheduler::launch(BackupReason reason, std::uint64_t request) {
     if (!launch_job(reason, request)) return;
     update_state([&](SharedState& state) { finished_before_ = state.backup.finished_count; });
     launched_in_recovery_ = in_recovery_;
+    launched_into_ = stored_in();
     if (runner_.start("forge_backup backup", "forge_runner_main", BgWorkerStart_ConsistentState)) return;
     fail_job(Status(Kind::kExhausted, "no background worker is free for the base backup",
                     "Increase max_worker_processes by 3 for forge_backup."));

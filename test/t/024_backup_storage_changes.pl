@@ -20,6 +20,7 @@ ok(seconds(sub {
 	wait_until('it ends', sub { problem() =~ /storage was changed/ });
 }) < 20, 'a base backup ends when the storage is another one');
 like(problem(), qr{storage was changed during the base backup, from file://\Q$old\E \| A new base backup is made in the new one\.}, 'which status() says');
+wait_until('the next one is being made at once', sub { $node->safe_psql('postgres', q{SELECT bytes_done > 0 FROM forge_backup.progress}) eq 't' }, 40);
 set_on('forge_backup.disk_rate_limit = 0');
 wait_until('the new storage has one', sub { backup_names($new) });
 is($node->safe_psql('postgres', 'SELECT bool_and(restorable) FROM forge_backup.backups'), 't', 'the new storage gets a base backup that can be restored');
