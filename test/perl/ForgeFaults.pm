@@ -210,7 +210,7 @@ sub start
 	my %option = ref $command[0] eq 'HASH' ? %{ shift @command } : ();
 	my $job = bless { bucket => $self, out => '', err => '' }, 'ForgeFaults::Job';
 	$job->{harness} = IPC::Run::start([ @{ $option{under} // [] }, 'forge-backup', @command, '--env-dir', $option{env_dir} // $self->env ],
-		'<', \'', '>', \$job->{out}, '2>', \$job->{err}, IPC::Run::timeout(80));
+		'<', \'', '>', \$job->{out}, '2>', \$job->{err}, IPC::Run::timeout(600));    # with what the test does meanwhile
 	return $job;
 }
 
@@ -218,6 +218,7 @@ sub ForgeFaults::Job::finish
 {
 	my ($job) = @_;
 	my $done = eval { $job->{harness}->finish; 1 };
+	$job->{err} .= "\n$@" if !$done;
 	return $job->{bucket}->seen($done ? $job->{harness}->result : -1, $job->{out}, $job->{err}, 0);
 }
 
