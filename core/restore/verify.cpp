@@ -22,7 +22,8 @@ public:
                  const CancelToken& cancel, Logger& logger)
         : options_(options), unmetered_(repository), workers_(cancel), limit_(options.rate_limit),
           metered_(store::metered(repository.store(), {limit_, progress.bytes_done, cancel}), repository.settings()),
-          report_(report, progress), context_{metered_, report_, progress, {}, logger}, cancel_(cancel) {
+          report_(report, progress), progress_(progress), context_{metered_, report_, 0, 0, {}, logger},
+          cancel_(cancel) {
         context_.call.cancel = &cancel_;
     }
 
@@ -35,6 +36,8 @@ public:
         FORGE_TRY(wal_.list());
         for (const auto& [name, backup] : inventories_)
             FORGE_TRY(wal_.add(*backup, options_.all_wal && known_.contains(name)));
+        progress_.objects_total = context_.objects;
+        progress_.bytes_total = context_.bytes;
         FORGE_TRY(run_jobs(all_jobs()));
         FORGE_TRY(conclude());
         for (const repository::BackupEntry& backup : backups) FORGE_TRY(ask_restore(backup));
@@ -147,6 +150,7 @@ private:
     RateLimiter limit_;
     repository::Repository metered_;
     FindingReport report_;
+    VerifyProgress& progress_;
     VerifyContext context_;
     const CancelToken& cancel_;
     WalCheck wal_{context_, unmetered_};

@@ -28,7 +28,7 @@ struct VerifyFinding {
     std::string detail;  // what is wrong; with kOk a remark, mostly empty
 };
 
-// Readable from any thread while it runs. Bytes as stored.
+// Readable from any thread while it runs. Bytes as stored; the totals are 0 until all is listed.
 struct VerifyProgress {
     std::atomic<std::uint64_t> bytes_total{0}, bytes_done{0};
     std::atomic<std::uint32_t> objects_total{0}, objects_done{0};

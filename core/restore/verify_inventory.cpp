@@ -57,8 +57,8 @@ private:
         const std::string parts = layout::parts_folder(backup_->name());
         for (const store::ObjectInfo& object : objects) {
             if (object.key.ends_with('/')) continue;  // a placeholder that a web console left
-            ++context_.progress.objects_total;
-            context_.progress.bytes_total += object.size;
+            ++context_.objects;
+            context_.bytes += object.size;
             if (object.key.starts_with(parts))
                 add_part(object, object.key.substr(parts.size()));
             else
@@ -84,7 +84,7 @@ private:
 
     Status read_sentinel() {
         const std::string key = layout::sentinel_key(backup_->name());
-        ++context_.progress.objects_total;
+        ++context_.objects;
         auto text = read_plain(context_, key);
         ObjectProblems problems;
         if (!text.ok()) {
@@ -93,7 +93,7 @@ private:
             context_.report.object(key, 0, problems);
             return {};
         }
-        context_.progress.bytes_total += text->size();
+        context_.bytes += text->size();
         backup_->sentinel_sha256 = backup::sha256(as_bytes(*text));
         auto parsed = layout::parse_sentinel(*text);
         if (!parsed.ok()) problems.error(parsed.status(), key);

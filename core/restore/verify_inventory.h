@@ -62,7 +62,8 @@ struct Inventory {
 struct VerifyContext {
     repository::Repository& repository;  // metered
     FindingReport& report;
-    VerifyProgress& progress;
+    std::uint64_t bytes = 0;  // to look at, of so many objects; grows while they are listed
+    std::uint32_t objects = 0;
     store::CallContext call;
     Logger& logger;
 };

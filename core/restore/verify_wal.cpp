@@ -169,8 +169,8 @@ void WalCheck::add_small(const std::string& name) {
 
 void WalCheck::count(const std::vector<Copy>& copies) {
     for (const Copy& copy : copies) {
-        ++context_.progress.objects_total;
-        context_.progress.bytes_total += copy.size;
+        ++context_.objects;
+        context_.bytes += copy.size;
     }
 }
 
