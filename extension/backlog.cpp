@@ -38,6 +38,18 @@ Backlog count_backlog() {
     return backlog;
 }
 
+Backlog recent_backlog(const SharedState& state) {
+    const TimestampTz now = GetCurrentTimestamp();
+    const TimestampTz at = state.backlog.recent_at;
+    if (at <= now && now - at < USECS_PER_SEC) return state.backlog.recent;
+    const Backlog backlog = count_backlog();
+    update_state([&](SharedState& shared) {
+        shared.backlog.recent_at = now;
+        shared.backlog.recent = backlog;
+    });
+    return backlog;
+}
+
 std::optional<std::uint64_t> wal_disk_free() {
     struct statvfs disk {};
     if (statvfs(XLOGDIR, &disk) != 0) return std::nullopt;

@@ -5,16 +5,12 @@
 
 namespace forge::server {
 
-struct Backlog {
-    std::uint64_t files = 0;
-    std::uint64_t bytes = 0;  // of segments; the other files are tiny
-    XLogRecPtr first = InvalidXLogRecPtr;  // where the oldest segment begins; invalid = none waits
-    TimestampTz first_finished_at = 0;     // when the server finished it
-};
-
 // A look into archive_status; its files come and go under our eyes, so the result is a moment's. Raises nothing: the
 // archiver asks it as well.
 Backlog count_backlog();
+// The same, or what somebody counted within the last second: status() may be asked for often, and the directory be long.
+// Of a copy of the shared state.
+Backlog recent_backlog(const SharedState& state);
 
 // Free bytes where pg_wal is, for the server's user; nothing if the system does not say.
 std::optional<std::uint64_t> wal_disk_free();

@@ -156,6 +156,14 @@ struct WindowInfo {
     CommitSample samples[kCommitSamples];  // the last commits of segments archived since, oldest first
 };
 
+// The WAL that waits for the archiver.
+struct Backlog {
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;  // of segments; the other files are tiny
+    XLogRecPtr first = InvalidXLogRecPtr;  // where the oldest segment begins; invalid = none waits
+    TimestampTz first_finished_at = 0;     // when the server finished it
+};
+
 // Measurements of the backlog, the newest of them in a ring.
 struct BacklogSample {
     TimestampTz at;
@@ -165,6 +173,8 @@ inline constexpr std::uint64_t kBacklogSamples = 20;
 struct BacklogInfo {
     std::uint64_t count;  // so far
     BacklogSample samples[kBacklogSamples];
+    TimestampTz recent_at;
+    Backlog recent;
 };
 
 enum class GapState : std::uint8_t { kOpen, kBridged, kHealed };
@@ -315,7 +325,7 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 12;
+    static constexpr std::uint32_t kVersion = 13;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;

@@ -432,7 +432,7 @@ Cell seconds_text(std::optional<double> value) {
 }
 
 void add_backlog_row(StatusRows& rows, const SharedState& state) {
-    const Backlog backlog = count_backlog();
+    const Backlog backlog = recent_backlog(state);
     std::string detail;
     if (const auto growth = backlog_growth(state, backlog); growth && *growth > 0)
         detail = "growing by " + megabytes(*growth) + " a second";
