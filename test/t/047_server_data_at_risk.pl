@@ -45,9 +45,16 @@ like(fails(q{SELECT forge_backup.wait_archived(NULL, '-1 s')}), qr/timeout must 
 
 # A promoted server hands over once more what the primary before it has archived: what waits may be in the store already.
 {
+	$node->append_conf('postgresql.conf', "wal_keep_size = '100MB'\n");
+	$node->reload;
+	my ($done) = reverse sort glob($node->data_dir . '/pg_wal/archive_status/*[0-9A-F].done');
+	$node->restart;    # so that only looks know of it
+	wait_until('nothing is at risk', sub {
+		rows('SELECT forge_backup.wait_archived(timeout => NULL)');
+		return at_risk('state') eq 'durable';
+	});
 	$store->script({ match => { bucket => "^$bucket->{name}\$", method => '^PUT$' }, do => { status => 503, code => 'SlowDown' } });
 	my $durable = at_risk('durable_lsn');
-	my ($done) = reverse sort glob($node->data_dir . '/pg_wal/archive_status/*[0-9A-F].done');
 	rename($done, $done =~ s/done$/ready/r) or die "could not rename \"$done\": $!";
 	for my $look (1 .. 2)    # the first may have begun before
 	{
