@@ -73,19 +73,24 @@ class Usage:
         while not self.done.wait(self.PAUSE):
             self.look()
 
-    def is_ours(self, pid):
+    def is_ours(self, pid, first):
+        """Asked of each process once, since this must not take the time that is measured. Without an environment are the kernel's
+        threads, and programs for a moment when they start."""
         if pid not in self.ours:
             try:
-                self.ours[pid] = self.mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+                environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
             except OSError:
+                environment = b"of somebody else"
+            if not environment and not first:
                 return False
+            self.ours[pid] = self.mark in environment
         return self.ours[pid]
 
     def look(self, first=False):
         together = 0
         for name in os.listdir("/proc"):
-            stat = stat_of(name) if name.isdigit() else None
-            if stat is None or stat[0] not in self.programs or not self.is_ours(name):
+            stat = stat_of(name) if name.isdigit() and self.is_ours(name, first) else None
+            if stat is None or stat[0] not in self.programs:
                 continue
             together += memory_of(name)
             self.last[name] = stat[2] + stat[3]
