@@ -1,4 +1,6 @@
 // forge-backup VERB …: finds the verb and hands over. Everything else is the verb's own.
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -100,7 +102,17 @@ int dispatch(int argc, char** argv) {
 
 std::span<const Verb> forge::cli::all_verbs() { return kVerbs; }
 
+// What one thread gives back another one takes: by itself glibc keeps a heap for each thread that grows to the most
+// it ever needed. Room for a packed file comes from the system, so that what is not used of it costs nothing.
+static void share_memory_among_threads() {
+    constexpr int kOneHeap = 1, kLarge = 8 << 20, kKept = 32 << 20;
+    ::mallopt(M_ARENA_MAX, kOneHeap);
+    ::mallopt(M_MMAP_THRESHOLD, kLarge);
+    ::mallopt(M_TRIM_THRESHOLD, kKept);
+}
+
 int main(int argc, char** argv) {
+    share_memory_among_threads();
     try {
         return dispatch(argc, argv);
     } catch (const std::exception& error) {

@@ -9,7 +9,7 @@ namespace forge::codec {
 
 namespace {
 
-constexpr std::size_t kSlice = 256 * 1024;
+constexpr std::size_t kBlock = 4 << 20;
 
 LZ4F_preferences_t preferences(int level) {
     LZ4F_preferences_t result{};
@@ -17,6 +17,7 @@ LZ4F_preferences_t preferences(int level) {
     result.frameInfo.blockMode = LZ4F_blockIndependent;
     result.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
     result.compressionLevel = level;
+    result.autoFlush = 1;  // the library keeps nothing back, and copies nothing: it gets whole blocks
     return result;
 }
 
@@ -30,17 +31,26 @@ public:
     Status write(ByteView data) override {
         FORGE_TRY(start());
         while (!data.empty()) {
-            const ByteView slice = data.first(std::min(data.size(), kSlice));
-            FORGE_TRY(pass(
-                LZ4F_compressUpdate(context_, output_.data(), output_.size(), slice.data(), slice.size(), nullptr)));
-            data = data.subspan(slice.size());
+            if (collected_.empty() && data.size() >= kBlock) {
+                FORGE_TRY(compress(data.first(kBlock)));
+                data = data.subspan(kBlock);
+                continue;
+            }
+            collected_.reserve(kBlock);
+            const ByteView piece = data.first(std::min(data.size(), kBlock - collected_.size()));
+            collected_.insert(collected_.end(), piece.begin(), piece.end());
+            data = data.subspan(piece.size());
+            if (collected_.size() < kBlock) continue;
+            FORGE_TRY(compress(collected_));
+            collected_.clear();
         }
         return {};
     }
 
     Status finish() override {
         FORGE_TRY(start());
-        FORGE_TRY(pass(LZ4F_compressEnd(context_, output_.data(), output_.size(), nullptr)));
+        FORGE_TRY(compress(collected_));
+        FORGE_TRY(pass(LZ4F_compressEnd(context_, output_.get(), capacity_, nullptr)));
         return next_->finish();
     }
 
@@ -50,22 +60,30 @@ private:
         if (LZ4F_isError(LZ4F_createCompressionContext(&context_, LZ4F_VERSION)) != 0) {
             return Status(Kind::kExhausted, "not enough memory to compress with lz4");
         }
-        // Room for a whole block that the library held back, and for the slice that completes it.
-        output_.resize(std::max<std::size_t>(LZ4F_compressBound(kSlice, &preferences_), LZ4F_HEADER_SIZE_MAX));
-        return pass(LZ4F_compressBegin(context_, output_.data(), output_.size(), &preferences_));
+        capacity_ = std::max<std::size_t>(LZ4F_compressBound(kBlock, &preferences_), LZ4F_HEADER_SIZE_MAX);
+        output_ = std::make_unique_for_overwrite<std::uint8_t[]>(capacity_);
+        return pass(LZ4F_compressBegin(context_, output_.get(), capacity_, &preferences_));
+    }
+
+    Status compress(ByteView block) {
+        if (block.empty()) return {};
+        return pass(LZ4F_compressUpdate(context_, output_.get(), capacity_, block.data(), block.size(), nullptr));
     }
 
     Status pass(std::size_t size) {
         if (LZ4F_isError(size) != 0) {
             return Status(Kind::kInternal, std::string("could not compress with lz4: ") + LZ4F_getErrorName(size));
         }
-        return size > 0 ? next_->write(ByteView(output_).first(size)) : Status();
+        return size > 0 ? next_->write(ByteView(output_.get(), size)) : Status();
     }
 
     std::unique_ptr<Sink> next_;
     LZ4F_preferences_t preferences_;
     LZ4F_cctx* context_ = nullptr;
-    Bytes output_;
+    Bytes collected_;  // less than a block
+    // Not cleared: of data that compress well the most part is never touched.
+    std::unique_ptr<std::uint8_t[]> output_;
+    std::size_t capacity_ = 0;
 };
 
 class Lz4Decompressor final : public DecoderSource {

@@ -18,7 +18,8 @@ namespace forge::wal {
 
 namespace {
 
-constexpr std::size_t kBlock = 256 << 10;
+constexpr std::size_t kPiece = 256 << 10;
+constexpr std::size_t kBlock = 4 << 20;  // lz4 compresses blocks of this size without copying them
 
 class Sha256 {
 public:
@@ -87,24 +88,14 @@ public:
     template <typename Consumer>
     Status read(const store::CallContext& context, Consumer&& consume) {
         if (::lseek(fd_.get(), 0, SEEK_SET) < 0) return errno_status(errno, "could not seek in file", request_.path);
-        Bytes block(static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size_ + 1)));
+        const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, size_ + 1));
+        const auto memory = std::make_unique_for_overwrite<std::uint8_t[]>(room);
         std::uint64_t done = 0;
         scan_.reset();
-        for (;;) {
-            if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
-            auto filled = read_block(block);
-            if (!filled.ok()) return unreadable(std::move(filled).status());
-            const std::size_t got = *filled;
-            const ByteView piece = ByteView(block).first(got);
-            if (done == 0 && is_segment_) {
-                FORGE_TRY(check_header(piece));
-                FORGE_TRY(begin_scan(piece, context));
-            }
+        for (std::size_t got = room; got == room && done <= size_;) {
+            FORGE_ASSIGN(got, fill(MutableBytes(memory.get(), room), done, context));
             done += got;
-            if (done > size_) break;
-            if (scan_) scan_->take(piece);
-            if (got > 0) FORGE_TRY(consume(piece));
-            if (got < block.size()) break;
+            if (got > 0 && done <= size_) FORGE_TRY(consume(ByteView(memory.get(), got)));
         }
         if (done == size_) return {};
         return Status(Kind::kCorrupt, "WAL file " + quoted(request_.path) + " changed its size from " +
@@ -113,7 +104,27 @@ public:
     }
 
 private:
-    Result<std::size_t> read_block(MutableBytes block) const {
+    // What the file has at `done`, as much as the block holds. Each piece is looked at while the processor's cache has
+    // it.
+    Result<std::size_t> fill(MutableBytes block, std::uint64_t done, const store::CallContext& context) {
+        std::size_t filled = 0;
+        while (filled < block.size()) {
+            if (context.cancel != nullptr) FORGE_TRY(context.cancel->check());
+            const MutableBytes room = block.subspan(filled, std::min(kPiece, block.size() - filled));
+            auto got = read_piece(room);
+            if (!got.ok()) return unreadable(std::move(got).status());
+            const ByteView piece = room.first(*got);
+            if (done + filled == 0 && is_segment_) {
+                FORGE_TRY(check_header(piece));
+                FORGE_TRY(begin_scan(piece, context));
+            }
+            filled += *got;
+            if (scan_ && done + filled <= size_) scan_->take(piece);
+            if (*got < room.size()) break;
+        }
+        return filled;
+    }
+    Result<std::size_t> read_piece(MutableBytes block) const {
         const StageScope scope(Stage::kFile);
         return read_fd(fd_.get(), block, request_.path);
     }
@@ -151,9 +162,23 @@ private:
     std::unique_ptr<SegmentScan> scan_;
 };
 
+// Appends to bytes of somebody else.
+class AppendSink final : public Sink {
+public:
+    explicit AppendSink(Bytes& bytes) : bytes_(bytes) {}
+    Status write(ByteView data) override {
+        bytes_.insert(bytes_.end(), data.begin(), data.end());
+        return {};
+    }
+    Status finish() override { return {}; }
+
+private:
+    Bytes& bytes_;
+};
+
 // The filters of an object, in front of memory.
-Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, MemorySink& memory) {
-    std::unique_ptr<Sink> sink = std::make_unique<ForwardSink>(memory);
+Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, Bytes& packed) {
+    std::unique_ptr<Sink> sink = std::make_unique<AppendSink>(packed);
     if (!settings.keys.empty())
         sink = timed(crypto::encryptor(settings.keys.active(), std::move(sink)), Stage::kEncryption);
     FORGE_ASSIGN(sink, codec::compressor(settings.compression, settings.compression_level, std::move(sink)));
@@ -174,7 +199,7 @@ Result<PushResult> compare(repository::Repository& repository, LocalFile& file, 
     if (!opened.ok() && opened.status().is(Kind::kNotFound)) return opened.status().with_kind(Kind::kUnavailable);
     FORGE_ASSIGN(const std::unique_ptr<Source> stored, std::move(opened));
     Sha256 stored_digest;
-    Bytes block(kBlock);
+    Bytes block(kPiece);
     for (;;) {
         FORGE_ASSIGN(const std::size_t got, stored->read(block));
         if (got == 0) break;
@@ -220,24 +245,27 @@ Status store_points_before(repository::Repository& repository, const std::string
     return store_points(repository, segment, file, context);
 }
 
-Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const std::string& name,
+Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& file, const PushRequest& request,
                                  const std::string& key, const store::CallContext& context) {
-    MemorySink memory;
+    Bytes own;
+    Bytes& packed = request.buffer != nullptr ? *request.buffer : own;
+    packed.clear();
     // Room for content that does not compress; pages that stay unused cost nothing.
-    memory.bytes().reserve(static_cast<std::size_t>(file.size() + file.size() / 128 + 4096));
+    packed.reserve(static_cast<std::size_t>(file.size() + file.size() / 128 + 4096));
     {
-        FORGE_ASSIGN(const std::unique_ptr<Sink> sink, packer(repository.settings(), memory));
+        FORGE_ASSIGN(const std::unique_ptr<Sink> sink, packer(repository.settings(), packed));
         FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
         FORGE_TRY(sink->finish());
     }
-    FORGE_TRY(store_points_before(repository, name, key, file, context));
+    if (request.on_packed) request.on_packed();
+    FORGE_TRY(store_points_before(repository, request.name, key, file, context));
     FORGE_CRASH_POINT("wal-before-put");
-    FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, memory.bytes(), context));
+    FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, packed, context));
     FORGE_CRASH_POINT("wal-after-put");
     if (outcome == store::PutOutcome::kStored)
-        return PushResult{PushOutcome::kStored, file.size(), memory.bytes().size(), {}};
-    memory.bytes() = Bytes();
-    return compare(repository, file, name, key, context);
+        return PushResult{PushOutcome::kStored, file.size(), packed.size(), {}};
+    packed = Bytes();
+    return compare(repository, file, request.name, key, context);
 }
 
 // For files too large to be packed in memory. A stream cannot be stored on condition, so the store is asked first.
@@ -270,7 +298,7 @@ Result<PushResult> push_file(repository::Repository& repository, const PushReque
     if (!request.ready_file.empty() && !path_exists(request.ready_file))
         return PushResult{PushOutcome::kNotReady, 0, 0, {}};
     const std::string key = layout::wal_key(request.name, repository.settings().compression);
-    auto result = file.size() <= request.buffer_limit ? push_buffered(repository, file, request.name, key, context)
+    auto result = file.size() <= request.buffer_limit ? push_buffered(repository, file, request, key, context)
                                                       : push_streamed(repository, file, request.name, key, context);
     // The store cannot know what a caller takes "not found" for; here the object is being written.
     if (!result.ok() && result.status().is(Kind::kNotFound)) return result.status().with_kind(Kind::kInternal);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "core/repository/repository.h"
@@ -19,8 +20,9 @@ struct PushRequest {
     std::string ready_file;  // must exist once the file is open, or nothing is done; empty = no such condition
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::uint64_t system_identifier = 0;  // 0 = not checked
-    std::uint64_t buffer_limit =
-        0;  // files above this size are streamed into the store instead of being packed in memory first
+    std::uint64_t buffer_limit = 0;  // larger files are streamed into the store instead of being packed in memory first
+    Bytes* buffer = nullptr;  // to pack in, so that its memory can be used again; null = one of its own
+    std::function<void()> on_packed;  // called once a file is packed in memory, before it is sent; may wait
 };
 
 enum class PushOutcome {

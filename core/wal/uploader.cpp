@@ -48,6 +48,7 @@ private:
         std::string path;
         bool ahead = false;  // started without being asked for
         bool running = false;
+        bool sending = false;
         std::vector<Waiter> waiters;
     };
     struct Answer {
@@ -69,6 +70,7 @@ private:
 
     void work();
     void run_job(const std::string& name, std::unique_lock<std::mutex>& lock);
+    void begin_sending(Job& job);
     void deliver();
     std::string ready_file(const std::string& name) const;
     std::optional<std::chrono::microseconds> waiting_time(const std::string& name) const;
@@ -76,7 +78,8 @@ private:
     const std::shared_ptr<repository::Repository> repository_;
     const UploaderOptions options_;
     Logger& logger_;
-    const std::size_t concurrency_;
+    const std::size_t senders_;
+    const std::size_t packers_;
     const std::uint64_t buffer_limit_;
     CancelToken cancel_;
 
@@ -87,7 +90,8 @@ private:
     bool workers_gone_ = false;
     Jobs jobs_;                      // waiting and running
     std::deque<std::string> queue_;  // waiting, in order
-    std::size_t running_ = 0;
+    std::size_t packing_ = 0, sending_ = 0;
+    std::vector<Bytes> spare_buffers_;  // with memory of files that were packed; gone when nothing is left to do
     std::optional<layout::Segment> frontier_;  // the segment the server asked for last
     std::list<std::string> result_order_;      // oldest first
     // Stored in this epoch, and nobody was told yet.
@@ -127,11 +131,12 @@ std::size_t job_limit(const UploaderOptions& options, int wanted) {
 ThreadedUploader::ThreadedUploader(std::shared_ptr<repository::Repository> repository, UploaderOptions options,
                                    Logger& logger)
     : repository_(std::move(repository)), options_(std::move(options)), logger_(logger),
-      concurrency_(job_limit(options_, options_.concurrency)),
+      senders_(job_limit(options_, options_.concurrency)),
+      packers_(std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, senders_)),
       buffer_limit_(fits_in_memory(options_) ? options_.segment_size : options_.memory_limit / 4) {
     // One worker more than jobs may run ahead where memory allows, so that what the server waits for never waits for
     // them.
-    const std::size_t count = job_limit(options_, options_.concurrency + 1);
+    const std::size_t count = job_limit(options_, static_cast<int>(senders_ + packers_ + 1));
     workers_.reserve(count);
     messenger_ = std::thread([this] { deliver(); });
     start_workers(count);
@@ -228,7 +233,7 @@ std::optional<std::chrono::microseconds> ThreadedUploader::waiting_time(const st
 void ThreadedUploader::plan_ahead() {
     if (!options_.upload_ahead || !frontier_ || stopping_) return;
     layout::Segment segment = *frontier_;
-    const std::size_t window = std::min(2 * concurrency_, kMaxResults / 2);
+    const std::size_t window = std::min(2 * (senders_ + packers_), kMaxResults / 2);
     for (std::size_t i = 0; i < window; ++i) {
         ++segment.number;
         const std::string name = layout::segment_name(segment, options_.segment_size);
@@ -242,13 +247,13 @@ void ThreadedUploader::plan_ahead() {
     }
 }
 
-// What the server waits for may always run; what runs ahead, only within the concurrency.
+// What the server waits for may always run; what runs ahead, only where a processor is left for it.
 std::optional<std::string> ThreadedUploader::next_job() {
     if (queue_.empty()) return std::nullopt;
     const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const std::string& name) {
         return !jobs_[name].ahead || !jobs_[name].waiters.empty();
     });
-    if (at == queue_.end() && running_ >= concurrency_) return std::nullopt;
+    if (at == queue_.end() && packing_ >= packers_) return std::nullopt;
     const auto chosen = at == queue_.end() ? queue_.begin() : at;
     std::string name = *chosen;
     queue_.erase(chosen);
@@ -267,10 +272,20 @@ void ThreadedUploader::work() {
     }
 }
 
+// Leaves the processor to the next file. What the server waits for is sent at once.
+void ThreadedUploader::begin_sending(Job& job) {
+    std::unique_lock lock(mutex_);
+    --packing_;
+    work_changed_.notify_all();
+    work_changed_.wait(lock, [&] { return stopping_ || sending_ < senders_ || !job.waiters.empty(); });
+    ++sending_;
+    job.sending = true;
+}
+
 void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mutex>& lock) {
     Job& job = jobs_[name];  // stays where it is: only this worker takes it out
     job.running = true;
-    ++running_;
+    ++packing_;
     PushRequest request;
     request.name = name;
     request.path = job.path;
@@ -279,6 +294,13 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     request.segment_size = options_.segment_size;
     request.system_identifier = options_.system_identifier;
     request.buffer_limit = buffer_limit_;
+    request.on_packed = [this, &job] { begin_sending(job); };
+    Bytes buffer;
+    if (!spare_buffers_.empty()) {
+        buffer = std::move(spare_buffers_.back());
+        spare_buffers_.pop_back();
+    }
+    request.buffer = &buffer;
     lock.unlock();
 
     Measurement measurement;
@@ -303,9 +325,11 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     }
 
     lock.lock();
-    --running_;
+    --(job.sending ? sending_ : packing_);
+    spare_buffers_.push_back(std::move(buffer));
     finish_job(name, result);
     plan_ahead();
+    if (jobs_.empty()) spare_buffers_.clear();
     work_changed_.notify_all();
     answers_changed_.notify_all();
 }
@@ -316,7 +340,7 @@ void ThreadedUploader::finish_job(const std::string& name, const forge::Result<P
     if (result.ok() && result->outcome == PushOutcome::kNotReady) {
         if (job.waiters.empty()) return;
         // The server asked meanwhile, so there is somebody to tell what is wrong with the file.
-        job.ahead = job.running = false;
+        job.ahead = job.running = job.sending = false;
         jobs_.emplace(name, std::move(job));
         queue_.push_front(name);
         return;

@@ -1,5 +1,6 @@
 // Ships WAL files, several at a time (postgres-hooks 6). request() asks for the file the server wants now; while it is
 // on its way the uploader starts the successors whose ".ready" exists, so that most requests are answered at once.
+// While some files are sent, as many others as there are processors are packed: neither waits for the other.
 // A result nobody was told yet is remembered; a file that is asked for again is looked for in the store again.
 //
 // request() is called by one thread at a time; everything else happens on the uploader's own threads.
@@ -19,7 +20,7 @@ struct UploaderOptions {
     std::string data_directory;  // absolute; files are <data_directory>/pg_wal/NAME
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     std::uint64_t system_identifier = 0;  // of the server, checked against the segment's page header; 0 = do not check
-    int concurrency = 2;
+    int concurrency = 2;  // uploads at a time; the file that the server waits for is sent besides
     std::uint64_t memory_limit = 256ULL << 20;
     bool upload_ahead = true;
     std::shared_ptr<WriteGuard> guard;  // asked before each file; null = nobody is asked

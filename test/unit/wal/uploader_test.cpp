@@ -294,6 +294,35 @@ TEST_F(UploaderTest, NotReadyFilesAreNotUploadedAheadThoughOpened) {
     EXPECT_TRUE(objects().empty());
 }
 
+TEST_F(UploaderTest, PacksAWholeFileBeforeAnythingIsSentAndInMemoryThatIsUsedAgain) {
+    write_segment(1);
+    write_text(path_of("00000002.history"), "1\t0/9000E98\tx\n");
+    const std::string content = read_text(path_of(name_of(1)));
+    Bytes buffer;
+    PushRequest request;
+    request.name = name_of(1);
+    request.path = path_of(name_of(1));
+    request.segment_size = request.buffer_limit = kMegabyte;
+    request.buffer = &buffer;
+    int packed = 0;
+    request.on_packed = [&] {
+        ++packed;
+        EXPECT_TRUE(store_->writes().empty());
+        std::filesystem::remove(request.path);
+    };
+    ASSERT_TRUE(push_file(*repository_, request, {}).ok());
+    EXPECT_EQ(packed, 1);
+    EXPECT_EQ(stored_content(name_of(1)), content);
+
+    const std::uint8_t* const memory = buffer.data();
+    request.name = "00000002.history";
+    request.path = path_of(request.name);
+    request.on_packed = nullptr;
+    ASSERT_TRUE(push_file(*repository_, request, {}).ok());
+    EXPECT_EQ(stored_content(request.name), read_text(request.path)) << "nothing of the file before";
+    EXPECT_EQ(buffer.data(), memory);
+}
+
 TEST_F(UploaderTest, P3_HistoryFilesJumpTheQueue) {
     write_segment(1);
     write_ready_segment(2);
