@@ -76,8 +76,9 @@ std::optional<double> backlog_growth(const SharedState& state, const Backlog& no
 
 std::optional<double> seconds_to_full_disk(const SharedState& state, const Backlog& now) {
     const auto growth = backlog_growth(state, now);
+    if (!growth || *growth <= 0) return std::nullopt;
     const auto free = wal_disk_free();
-    if (!growth || *growth <= 0 || !free) return std::nullopt;
+    if (!free) return std::nullopt;
     return static_cast<double>(*free) / *growth;
 }
 

@@ -144,6 +144,8 @@ inline void raise(const Failure& failure) {
 
 // Texts from outside the server may be in no encoding at all; a database accepts its own only.
 inline std::string in_server_encoding(std::string text) {
+    const auto is_plain = [](char c) { return c > 0; };
+    if (std::all_of(text.begin(), text.end(), is_plain)) return text;  // the same in every encoding of a server
     const char* const data = text.c_str();
     const int length = static_cast<int>(text.size());
     if (call_server([=] { return pg_verify_mbstr(GetDatabaseEncoding(), data, length, true); })) return text;

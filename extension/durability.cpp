@@ -50,14 +50,15 @@ XLogRecPtr start_of(XLogSegNo number) { return number * static_cast<std::uint64_
 
 // The last moment at which all that was written is durable by now; if there was none, the earliest known with something
 // that is not.
-TimestampTz at_risk_since(const DurabilityInfo& info, XLogRecPtr durable, TimestampTz now) {
+TimestampTz at_risk_since(const DurabilityInfo& info, const std::optional<Backlog>& known, XLogRecPtr durable,
+                          TimestampTz now) {
     TimestampTz since = 0;
     for (std::size_t i = 0; i < info.sample_count; ++i) {
         if (is_covered(info.samples[i].lsn, durable)) since = info.samples[i].last;
     }
     if (since != 0) return since;
     if (info.sample_count > 0) now = info.samples[0].first;
-    const Backlog backlog = count_backlog();
+    const Backlog backlog = known ? *known : count_backlog();
     return backlog.first == InvalidXLogRecPtr ? now : std::min(now, backlog.first_finished_at);
 }
 
@@ -163,7 +164,7 @@ bool is_covered(XLogRecPtr written, XLogRecPtr durable) {
     return durable != InvalidXLogRecPtr && written <= durable + SizeOfXLogLongPHD;
 }
 
-AtRisk data_at_risk(const SharedState* state) {
+AtRisk data_at_risk(const SharedState* state, const std::optional<Backlog>& backlog) {
     AtRisk risk;
     if (state == nullptr) return risk;
     using State = AtRisk::State;
@@ -184,7 +185,7 @@ AtRisk data_at_risk(const SharedState* state) {
     if (risk.state == State::kDurable) return risk;
     const TimestampTz now = GetCurrentTimestamp();
     risk.bytes = risk.current > risk.durable ? risk.current - risk.durable : 0;
-    risk.since = at_risk_since(state->durability, risk.durable, now);
+    risk.since = at_risk_since(state->durability, backlog, risk.durable, now);
     risk.seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now - risk.since) / USECS_PER_SEC);
     return risk;
 }

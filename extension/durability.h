@@ -44,8 +44,9 @@ struct AtRisk {
     std::uint64_t bytes = 0, seconds = 0;  // with kDurable and kAtRisk
     TimestampTz since = 0;                 // with kAtRisk; never later than the truth
 };
-// Of a copy of the shared state; null = not preloaded.
-AtRisk data_at_risk(const SharedState* state);
+// Of a copy of the shared state; null = not preloaded. `backlog` for who has one from the last second already: `since` is
+// as old as that then. Otherwise it is counted where it is needed.
+AtRisk data_at_risk(const SharedState* state, const std::optional<Backlog>& backlog = std::nullopt);
 std::string_view risk_name(AtRisk::State state);
 
 }  // namespace forge::server

@@ -37,7 +37,8 @@ constexpr std::string_view kPreloadHint = "Add forge_backup to shared_preload_li
 
 // --- rows ------------------------------------------------------------------------------------------------------------
 
-// Turns texts into the columns of a set-returning function, by the input functions of their types.
+// Turns texts into the columns of a set-returning function: texts as they are, others by the input functions of their
+// types.
 class RowSink {
 public:
     explicit RowSink(FunctionCallInfo fcinfo) {
@@ -46,25 +47,40 @@ public:
         TupleDesc const shape = result_->setDesc;
         attributes_ = call_server([shape] { return TupleDescGetAttInMetadata(shape); });
         width_ = static_cast<std::size_t>(shape->natts);
+        values_.resize(width_);
+        nulls_ = std::make_unique<bool[]>(width_);
     }
     void add(Row row) {
         if (row.size() < width_)
             throw_status(Status(Kind::kInternal, "the helper process sent a row with too few columns",
                                 "Install the same version of the server library and of the executable forge-backup."));
-        std::vector<char*> values;
-        for (std::size_t i = 0; i < width_; ++i) {
+        for (std::size_t i = 0; i < width_; ++i)
             if (row[i]) row[i] = in_server_encoding(*std::move(row[i]));
-            values.push_back(row[i] ? row[i]->data() : nullptr);
-        }
-        char** const cells = values.data();
-        call_server(
-            [this, cells] { tuplestore_puttuple(result_->setResult, BuildTupleFromCStrings(attributes_, cells)); });
+        const Cell* const cells = row.data();
+        call_server([this, cells] { put(cells); });
     }
 
 private:
+    // Called by call_server.
+    void put(const Cell* cells) {
+        for (std::size_t i = 0; i < width_; ++i) {
+            nulls_[i] = !cells[i];
+            values_[i] = cells[i] ? datum(static_cast<int>(i), *cells[i]) : Datum{0};
+        }
+        tuplestore_putvalues(result_->setResult, result_->setDesc, values_.data(), nulls_.get());
+    }
+    Datum datum(int column, const std::string& text) {
+        if (TupleDescAttr(result_->setDesc, column)->atttypid == TEXTOID)
+            return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
+        return InputFunctionCall(&attributes_->attinfuncs[column], const_cast<char*>(text.c_str()),
+                                 attributes_->attioparams[column], attributes_->atttypmods[column]);
+    }
+
     ReturnSetInfo* result_ = nullptr;
     AttInMetadata* attributes_ = nullptr;
     std::size_t width_ = 0;
+    std::vector<Datum> values_;  // of the row that is being put
+    std::unique_ptr<bool[]> nulls_;
 };
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
@@ -376,7 +392,12 @@ class StatusRows {
 public:
     explicit StatusRows(RowSink& sink) : sink_(sink) {}
     void add(std::string_view name, Cell value, Cell detail = std::nullopt) {
-        sink_.add({std::string(name), std::move(value), std::move(detail)});
+        Row row;
+        row.reserve(3);
+        row.emplace_back(name);
+        row.push_back(std::move(value));
+        row.push_back(std::move(detail));
+        sink_.add(std::move(row));
     }
     void add_problem(std::string_view name, const Problem& problem) {
         if (problem.empty()) return;
@@ -387,7 +408,7 @@ private:
     RowSink& sink_;
 };
 
-void add_archiver_rows(StatusRows& rows, const SharedState& state) {
+void add_archiver_rows(StatusRows& rows, const SharedState& state, const Backlog& backlog) {
     const ArchiverInfo& archiver = state.archiver;
     rows.add("archiver", archiver.pid != 0 ? "running" : "not running",
              archiver.pid != 0
@@ -395,7 +416,7 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state) {
                  : Cell("it starts with the first finished WAL file, if archive_mode is on and archive_library "
                         "is forge_backup"));
     rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
-    const AtRisk risk = data_at_risk(&state);
+    const AtRisk risk = data_at_risk(&state, backlog);
     rows.add("durable_lsn", lsn_or_null(risk.durable), Cell(std::string(risk_name(risk.state))));
     if (risk.state == AtRisk::State::kAtRisk || risk.state == AtRisk::State::kDurable)
         rows.add("data_at_risk", number(risk.bytes) + " bytes", Cell(number(risk.seconds) + " seconds"));
@@ -431,8 +452,7 @@ Cell seconds_text(std::optional<double> value) {
     return std::to_string(static_cast<std::int64_t>(*value)) + " seconds";
 }
 
-void add_backlog_row(StatusRows& rows, const SharedState& state) {
-    const Backlog backlog = recent_backlog(state);
+void add_backlog_row(StatusRows& rows, const SharedState& state, const Backlog& backlog) {
     std::string detail;
     if (const auto growth = backlog_growth(state, backlog); growth && *growth > 0)
         detail = "growing by " + megabytes(*growth) + " a second";
@@ -530,8 +550,9 @@ void write_status(FunctionCallInfo fcinfo) {
     rows.add("storage", text_or_null(state->store.storage.view()));
     rows.add_problem("configuration_problem", state->store.problem);
     add_restored_rows(rows, *state);
-    add_archiver_rows(rows, *state);
-    add_backlog_row(rows, *state);
+    const Backlog backlog = recent_backlog(*state);
+    add_archiver_rows(rows, *state, backlog);
+    add_backlog_row(rows, *state, backlog);
     add_backup_rows(rows, *state);
     add_key_rows(rows, *state);
     for (int i = 0; i < state->store.setting_count; ++i) {
