@@ -74,16 +74,19 @@ class Usage:
             self.look()
 
     def is_ours(self, pid, first):
-        """Asked of each process once, since this must not take the time that is measured. Without an environment are the kernel's
-        threads, and programs for a moment when they start."""
+        """Asked of each process once, since this must not take the time that is measured. Ours are those with the mark, and the children
+        of such, which may have been started without an environment. Without one are also the kernel's threads, and programs
+        for a moment when they start."""
         if pid not in self.ours:
             try:
                 environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
             except OSError:
                 environment = b"of somebody else"
-            if not environment and not first:
+            stat = stat_of(pid)
+            ours = self.mark in environment or stat is not None and self.ours.get(str(stat[1]), False)
+            if not environment and not ours and not first:
                 return False
-            self.ours[pid] = self.mark in environment
+            self.ours[pid] = ours
         return self.ours[pid]
 
     def look(self, first=False):
