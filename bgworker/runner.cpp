@@ -30,7 +30,7 @@ constexpr seconds kStartPatience{30};
 constexpr minutes kSilencePatience{15};
 // For the archiver, or the primary's archiver, to ship the last WAL of the backup.
 constexpr minutes kWalPatience{10};
-constexpr milliseconds kWalPause{500};
+constexpr milliseconds kWalPause{100};
 // For the helper to remove what a failed backup has stored; shorter when the server stops.
 constexpr seconds kCleanupGrace{22};
 constexpr seconds kExitGrace{4};

@@ -236,8 +236,9 @@ private:
     // A backup without its WAL is none: it is listed only when the last segment it needs is in the archive.
     Status wait_for_wal(repository::Repository& repository, const std::string& segment) {
         const Deadline limit = Deadline::after(seconds(arguments_.wal_timeout));
+        constexpr milliseconds kShortest{10}, kLongest{500};  // mostly the archiver is done in a moment
         bool said = false;
-        while (true) {
+        for (milliseconds pause = kShortest;; pause = std::min(2 * pause, kLongest)) {
             bool found = false;
             FORGE_TRY(repository.store().list(
                 std::string(layout::kWalFolder) + segment,
@@ -255,7 +256,7 @@ private:
                         "Check that the server archives to the same storage, then make the backup again."};
             if (!std::exchange(said, true))
                 session_.log().log(LogLevel::kNotice, "waiting for WAL segment " + segment + " to be archived");
-            if (session_.cancel().wait_for(milliseconds(500))) return session_.cancel().check();
+            if (session_.cancel().wait_for(pause)) return session_.cancel().check();
         }
     }
 
