@@ -128,7 +128,8 @@ sub deletes
 		'and the newest full one is left');
 	unlike(s3cmd($store, 'ls', '-r', "s3://$store->{BUCKET}/site/shop/"), qr/\Q$full\E|\Q$delta\E/, 'with no object of the others');
 	cli_ok('delete', '--env-dir', $env, 'everything', 'FORCE', '--confirm', 'everything can be deleted');
-	is(s3cmd($store, 'ls', '-r', "s3://$store->{BUCKET}/site/shop/basebackups_005/"), '', 'no object of a backup is left');
+	# The server may have noticed already, and begun a new one.
+	unlike(s3cmd($store, 'ls', '-r', "s3://$store->{BUCKET}/site/shop/basebackups_005/"), qr/\Q$last\E/, 'no object of the backup is left');
 	return;
 }
 
