@@ -51,7 +51,7 @@ Identity make_identity(const std::string& directory, const std::string& file, co
     X509_sign(certificate.get(), key.get(), EVP_sha256());
 
     const Identity identity{directory + "/" + file + ".crt", directory + "/" + file + ".key"};
-    using File = std::unique_ptr<FILE, decltype(&std::fclose)>;
+    using File = std::unique_ptr<FILE, int (*)(FILE*)>;
     const File certificate_file(std::fopen(identity.certificate.c_str(), "w"), std::fclose);
     PEM_write_X509(certificate_file.get(), certificate.get());
     const File key_file(std::fopen(identity.key.c_str(), "w"), std::fclose);
