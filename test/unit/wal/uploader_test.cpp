@@ -365,7 +365,7 @@ TEST_F(UploaderTest, RemembersTheResultOfAForgottenRequest) {
     ASSERT_TRUE(eventually([&] { return uploader_->counters().files == 1; }));
     EXPECT_TRUE(archive(name_of(1)).ok());
     EXPECT_EQ(store_->writes().size(), 1U);
-    EXPECT_THROW(forgotten.get(), std::future_error) << "a forgotten request is not answered";
+    EXPECT_THROW(static_cast<void>(forgotten.get()), std::future_error) << "a forgotten request is not answered";
 }
 
 TEST_F(UploaderTest, C2_C6_StoppingLeavesNothingBehindAndAnswersWhoWaits) {
