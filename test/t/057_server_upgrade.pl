@@ -24,9 +24,9 @@ ok(wait_until('a scheduled backup', sub { backup_names($bucket) > 1 }, 100), 'P2
 $node->append_conf('postgresql.conf', "forge_backup.schedule = ''");
 $node->reload;
 
-# The functions of the extension come from the installed file: a second copy for this server.
+# The functions of the extension come from the installed file, a second copy for this server; 18 would look in the directory above.
 my $offset = log_size($node);
-my ($code, $stdout, $stderr) = $node->psql('postgres', 'CREATE EXTENSION forge_backup');
+my ($code, $stdout, $stderr) = $node->psql('postgres', q{SET dynamic_library_path = '$libdir'; CREATE EXTENSION forge_backup});
 like($stderr, qr/ERROR:.*another copy of the library, version \S+, is in use.*\n.*HINT:.*[Rr]estart the server/,
 	'P22: a file that is not the one the server runs is refused with what to do');
 unlink("$libraries/forge_backup.so");
