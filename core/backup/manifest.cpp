@@ -13,7 +13,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFileName = "forge_manifest.json";
-constexpr std::uint64_t kVersion = 1;
+// Version 1 has "sha256" of a part, of its tar stream: hashing that took longer than compressing it.
+constexpr std::uint64_t kVersion = 2;
 constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
 constexpr std::string_view kDigestMember = ",\"sha256\":\"";  // the last member of the document, over all before it
 
@@ -87,7 +88,8 @@ Status write_parts(const std::vector<ManifestPart>& parts, Sink& sink) {
     for (const ManifestPart& part : parts) {
         FORGE_TRY(put(sink, std::string(first ? "" : ",") + "{\"name\":" + json_text(part.name) +
                                 ",\"stored_size\":" + std::to_string(part.stored_size) + ",\"plain_size\":" +
-                                std::to_string(part.plain_size) + ",\"sha256\":\"" + to_hex(part.sha256) + "\"}"));
+                                std::to_string(part.plain_size) + ",\"compressed_sha256\":\"" + to_hex(part.sha256) +
+                                "\"}"));
         first = false;
     }
     return put(sink, "]");
@@ -177,7 +179,7 @@ Result<Manifest> parse_document(std::string_view text) {
     FORGE_TRY(check_document(text));
     const json document = json::parse(text);
     FORGE_ASSIGN(const auto version, number_member<std::uint64_t>(document, "version"));
-    if (version != kVersion)
+    if (version < 1 || version > kVersion)
         return Status(Kind::kInvalid, "the manifest has version " + std::to_string(version),
                       "Restore with a forge_backup at least as new as the one that made the backup.");
     Manifest manifest;
@@ -195,7 +197,9 @@ Result<Manifest> parse_document(std::string_view text) {
         part.name = member.at("name").get<std::string>();
         FORGE_ASSIGN(part.stored_size, number_member<std::uint64_t>(member, "stored_size"));
         FORGE_ASSIGN(part.plain_size, number_member<std::uint64_t>(member, "plain_size"));
-        FORGE_ASSIGN(part.sha256, parse_digest(member.at("sha256").get<std::string>()));
+        part.of_tar_stream = version == 1;
+        const char* const digest = part.of_tar_stream ? "sha256" : "compressed_sha256";
+        FORGE_ASSIGN(part.sha256, parse_digest(member.at(digest).get<std::string>()));
         manifest.parts.push_back(std::move(part));
     }
     FORGE_ASSIGN(manifest.files, parse_file_manifest(document.at("backup_manifest").get_ref<const std::string&>()));

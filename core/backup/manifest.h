@@ -25,7 +25,8 @@ struct ManifestPart {
     std::string name;  // "part_001.tar.zst"
     std::uint64_t stored_size = 0;
     std::uint64_t plain_size = 0;  // of the tar stream
-    Digest sha256{};               // of the tar stream
+    Digest sha256{};               // of the compressed stream, before it is encrypted
+    bool of_tar_stream = false;    // the digest is of the tar stream instead: in manifests of version 1
 };
 // WAL that the backup needs, of one timeline.
 struct WalRange {
@@ -59,7 +60,7 @@ std::string manifest_file_name(codec::Method method);
 // Method of an object in the backup's folder by its file name; nothing when it is no manifest.
 std::optional<codec::Method> manifest_method(std::string_view file_name);
 
-// Both stream what they write and do not finish the sink.
+// Both stream what they write and do not finish the sink. A manifest is written as version 2.
 Status write_file_manifest(const FileManifest& manifest, Sink& sink);
 Status write_manifest(const Manifest& manifest, Sink& sink);
 // kCorrupt for anything that is not what write_manifest() writes (a digest at its end covers all of it); unknown

@@ -79,9 +79,12 @@ Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const
     store::CallContext call;
     call.cancel = &cancel;
     const MeasuredScope measured(part->measurement_);
-    FORGE_ASSIGN(auto sink, context.repository.create(layout::parts_folder(context.backup_name) + file_name,
-                                                      context.method, call, &part->stored_));
-    FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<DigestSink>(std::move(sink), part->digest_)));
+    FORGE_ASSIGN(auto sink,
+                 context.repository.create_compressed(layout::parts_folder(context.backup_name) + file_name, call,
+                                                      &part->stored_));
+    sink = std::make_unique<DigestSink>(std::move(sink), part->compressed_);
+    FORGE_ASSIGN(sink, context.repository.compress(context.method, std::move(sink)));
+    FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<CountingSink>(std::move(sink), part->plain_)));
     return part;
 }
 
@@ -93,13 +96,13 @@ void PartWriter::report_stored() {
 Result<ManifestPart> PartWriter::finish() {
     FORGE_TRY(tar_->finish());
     report_stored();
-    measurement_.plain = digest_.size;
+    measurement_.plain = plain_;
     measurement_.commit();
     ManifestPart record;
     record.name = file_name_;
     record.stored_size = stored_;
-    record.plain_size = digest_.size;
-    record.sha256 = digest_.hash.finish();
+    record.plain_size = plain_;
+    record.sha256 = compressed_.hash.finish();
     return record;
 }
 

@@ -72,8 +72,8 @@ private:
 
     PackContext& context_;
     std::string file_name_;
-    std::uint64_t stored_ = 0, reported_ = 0;
-    StreamDigest digest_;
+    std::uint64_t plain_ = 0, stored_ = 0, reported_ = 0;  // bytes
+    StreamDigest compressed_;
     Measurement measurement_;
     std::unique_ptr<TarWriter> tar_;  // last: it is destroyed first
 };

@@ -60,19 +60,35 @@ crypto::KeyRing Repository::keys() const {
 
 Result<std::unique_ptr<Sink>> Repository::create(const std::string& key, codec::Method method,
                                                  const store::CallContext& context, std::uint64_t* stored) {
+    FORGE_ASSIGN(std::unique_ptr<Sink> object, create_compressed(key, context, stored));
+    return compress(method, std::move(object));
+}
+
+Result<std::unique_ptr<Sink>> Repository::create_compressed(const std::string& key, const store::CallContext& context,
+                                                            std::uint64_t* stored) {
     FORGE_ASSIGN(std::unique_ptr<Sink> sink, store_->create(key, context));
     sink = timed(std::move(sink), Stage::kStore);
     if (stored != nullptr) sink = std::make_unique<CountingSink>(std::move(sink), *stored);
     if (const crypto::KeyRing ring = keys(); !ring.empty())
         sink = timed(crypto::encryptor(ring.active(), std::move(sink)), Stage::kEncryption);
+    return sink;
+}
+
+Result<std::unique_ptr<Sink>> Repository::compress(codec::Method method, std::unique_ptr<Sink> next) const {
     // The level is one of the configured method; another method (of base backups) has other levels.
     const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
-    FORGE_ASSIGN(sink, codec::compressor(method, level, std::move(sink)));
+    FORGE_ASSIGN(auto sink, codec::compressor(method, level, std::move(next)));
     return timed(std::move(sink), Stage::kCompression);
 }
 
 Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, codec::Method method,
                                                         const store::CallContext& context) {
+    FORGE_ASSIGN(std::unique_ptr<Source> compressed, open_compressed(key, context));
+    return decompress(key, method, std::move(compressed));
+}
+
+Result<std::unique_ptr<Source>> Repository::open_compressed(const std::string& key,
+                                                            const store::CallContext& context) {
     std::unique_ptr<Source> source;
     {
         const StageScope scope(Stage::kStore);
@@ -81,9 +97,14 @@ Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, 
     source = timed(std::move(source), Stage::kStore);
     if (const crypto::KeyRing ring = keys(); !ring.empty())
         source = timed(crypto::decryptor(ring, std::move(source)), Stage::kEncryption);
-    auto plain = codec::decompressor(method, std::move(source));
+    return source;
+}
+
+Result<std::unique_ptr<Source>> Repository::decompress(const std::string& key, codec::Method method,
+                                                       std::unique_ptr<Source> compressed) {
+    auto plain = codec::decompressor(method, std::move(compressed));
     if (!plain.ok()) return plain.status().with_context(key);
-    source = timed(std::move(plain).value(), Stage::kCompression);
+    auto source = timed(std::move(plain).value(), Stage::kCompression);
     return std::unique_ptr<Source>(std::make_unique<NamedSource>(std::move(source), key));
 }
 

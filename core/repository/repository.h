@@ -57,10 +57,19 @@ public:
     // (if not null) counts the bytes sent to the store; it must outlive the sink.
     Result<std::unique_ptr<Sink>> create(const std::string& key, codec::Method method,
                                          const store::CallContext& context, std::uint64_t* stored = nullptr);
+    // The two halves of it, for who puts something between them: the writer of an encrypted object, and what compresses
+    // into it.
+    Result<std::unique_ptr<Sink>> create_compressed(const std::string& key, const store::CallContext& context,
+                                                    std::uint64_t* stored = nullptr);
+    Result<std::unique_ptr<Sink>> compress(codec::Method method, std::unique_ptr<Sink> next) const;
     // Plain bytes of an object; `method` by its name. Integrity of compression and encryption is checked to the end of
     // stream.
     Result<std::unique_ptr<Source>> open_object(const std::string& key, codec::Method method,
                                                 const store::CallContext& context);
+    // The two halves of it: `compressed` is what open_compressed(key) gave, or reads from it.
+    Result<std::unique_ptr<Source>> open_compressed(const std::string& key, const store::CallContext& context);
+    static Result<std::unique_ptr<Source>> decompress(const std::string& key, codec::Method method,
+                                                      std::unique_ptr<Source> compressed);
 
     // All backups with a sentinel, oldest first by modification time (WAL-G's order); damaged ones are listed with
     // their problem.

@@ -9,6 +9,7 @@
 #include "core/base/crash_point.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
+#include "core/restore/part_reading.h"
 
 namespace forge::restore {
 namespace {
@@ -76,9 +77,8 @@ Status write_open_pages(int fd, ByteView data, std::uint64_t first, AssembledFil
 Status Extractor::read_part(const Part& part, const Visitor& visit) {
     store::CallContext call;
     call.cancel = &context_.stop;
-    FORGE_ASSIGN(auto source, context_.repository.open_object(part.key, part.method, call));
-    backup::StreamDigest digest;
-    if (part.record != nullptr) source = std::make_unique<backup::DigestSource>(std::move(source), digest);
+    PartReading reading(part.record);
+    FORGE_ASSIGN(auto source, reading.open(context_.repository, part.key, part.method, call));
     FORGE_ASSIGN(const auto tar, TarReader::open(std::move(source)));
     TarEntry entry;
     while (true) {
@@ -88,9 +88,7 @@ Status Extractor::read_part(const Part& part, const Visitor& visit) {
         FORGE_TRY(visit(*tar, entry));
     }
     FORGE_TRY(tar->finish());
-    if (part.record != nullptr &&
-        (digest.size != part.record->plain_size || digest.hash.finish() != part.record->sha256))
-        return Status(Kind::kCorrupt, "its content is not what the backup's manifest says");
+    FORGE_TRY(reading.compare());
     ++context_.progress.parts_done;
     return {};
 }

@@ -9,6 +9,7 @@
 #include "core/layout/increment.h"
 #include "core/restore/fetch_extract.h"
 #include "core/restore/fetch_tar.h"
+#include "core/restore/part_reading.h"
 
 namespace forge::restore {
 namespace {
@@ -72,9 +73,8 @@ private:
     bool is_label() const { return layout::is_label_part(part_.name); }
 
     Status read() {
-        FORGE_ASSIGN(auto source, context_.repository.open_object(part_.key, part_.method, context_.call));
-        backup::StreamDigest digest;
-        if (part_.record != nullptr) source = std::make_unique<backup::DigestSource>(std::move(source), digest);
+        PartReading reading(part_.record);
+        FORGE_ASSIGN(auto source, reading.open(context_.repository, part_.key, part_.method, context_.call));
         FORGE_ASSIGN(const auto tar, TarReader::open(std::move(source)));
         TarEntry entry;
         for (;;) {
@@ -84,16 +84,8 @@ private:
             FORGE_TRY(check_member(*tar, entry));
         }
         FORGE_TRY(tar->finish());
-        if (part_.record != nullptr) compare_digest(digest);
+        if (const Status same = reading.compare(); !same.ok()) problems_.error(same.message());
         return {};
-    }
-
-    void compare_digest(backup::StreamDigest& digest) {
-        if (digest.size != part_.record->plain_size)
-            problems_.error("holds " + std::to_string(digest.size) + " bytes instead of " +
-                            std::to_string(part_.record->plain_size));
-        else if (digest.hash.finish() != part_.record->sha256)
-            problems_.error("its content is not what the manifest says");
     }
 
     Status check_member(TarReader& tar, const TarEntry& entry) {

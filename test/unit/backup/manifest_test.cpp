@@ -4,10 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "test/unit/backup/manifest_text.h"
+
 namespace forge::backup {
 namespace {
 
 using ::testing::HasSubstr;
+using test::signed_again;
 
 Manifest sample() {
     Manifest manifest;
@@ -119,22 +122,23 @@ TEST(Manifest, EveryCutAndEveryChangedByteIsCorrupt) {
     EXPECT_EQ(parse_manifest("{\"version\":\"1\"}").status().kind(), Kind::kCorrupt);
 }
 
-// The document as a later version would write it: changed, with the right digest.
-std::string signed_again(std::string text, const std::string& from, const std::string& to) {
-    text.replace(text.find(from), from.size(), to);
-    const std::string member = ",\"sha256\":\"";
-    text.resize(text.rfind(member));
-    return text + member + to_hex(sha256(as_bytes(text))) + "\"}";
-}
-
 // H11
 TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
     const std::string text = text_of(sample());
     EXPECT_TRUE(parse_manifest(signed_again(text, ",\"parts\"", ",\"new\":1,\"parts\"")).ok());
-    const Status status = parse_manifest(signed_again(text, "\"version\":1", "\"version\":2")).status();
+    const Status status = parse_manifest(signed_again(text, "\"version\":2", "\"version\":3")).status();
     EXPECT_EQ(status.kind(), Kind::kInvalid);
     EXPECT_THAT(status.hint(), HasSubstr("at least as new"));
     EXPECT_EQ(parse_manifest(signed_again(text, to_hex(sha256(as_bytes("{}"))), "12")).status().kind(), Kind::kCorrupt);
+}
+
+TEST(Manifest, VersionOneHasDigestsOfTarStreams) {
+    const Manifest before = sample();
+    const auto after = parse_manifest(test::version_one(before));
+    ASSERT_TRUE(after.ok()) << after.status().to_string();
+    EXPECT_TRUE(after->parts[0].of_tar_stream);
+    EXPECT_EQ(after->parts[0].sha256, before.parts[0].sha256);
+    EXPECT_FALSE(parse_manifest(text_of(before))->parts[0].of_tar_stream);
 }
 
 // Numbers were wrapped and rounded to fit: a version of 1.9 passed for 1, a size of -1 for the largest of all.
@@ -142,7 +146,7 @@ TEST(Manifest, NumbersThatDoNotFitAreCorrupt) {
     const std::string text = text_of(sample());
     for (const char* version : {"1.9", "-1", "1e300", "\"1\"", "null"})
         EXPECT_EQ(
-            parse_manifest(signed_again(text, "\"version\":1", "\"version\":" + std::string(version))).status().kind(),
+            parse_manifest(signed_again(text, "\"version\":2", "\"version\":" + std::string(version))).status().kind(),
             Kind::kCorrupt)
             << version;
     for (const char* size : {"-1", "1.5", "1e300", "18446744073709551616"})

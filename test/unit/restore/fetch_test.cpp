@@ -9,6 +9,7 @@
 #include "core/backup/page_check.h"
 #include "core/backup/tar_writer.h"
 #include "test/unit/backup/fake_cluster.h"
+#include "test/unit/backup/manifest_text.h"
 
 namespace forge::restore {
 namespace {
@@ -86,6 +87,20 @@ protected:
         ASSERT_NE(at, std::string::npos) << text;
         test::write_text(path, text.replace(at, text.find('}', at) - at, ""));
     }
+    // As it was made by a version of this program that took digests of tar streams; of the part `wrong`, another one.
+    void make_version_one(const std::string& wrong = "") {
+        const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
+        auto source = repository_->open_object(key, codec::Method::kZstd, {});
+        auto manifest = backup::parse_manifest(read_all_text(**source, 1 << 20).value());
+        for (backup::ManifestPart& part : manifest->parts) {
+            source = repository_->open_object(layout::parts_folder(kName) + part.name, codec::Method::kZstd, {});
+            const std::string tar = read_all_text(**source, 64 << 20).value();
+            part.sha256 = backup::sha256(as_bytes(part.name == wrong ? tar + "x" : tar));
+        }
+        auto sink = repository_->create(key, codec::Method::kZstd, {});
+        ASSERT_TRUE((*sink)->write(as_bytes(test::version_one(*manifest))).ok());
+        ASSERT_TRUE((*sink)->finish().ok());
+    }
     // The restore fails, names `object`, and what it leaves cannot be started.
     void expect_refused(const std::string& object) {
         const Status status = fetch(repository_, kName);
@@ -123,6 +138,17 @@ INSTANTIATE_TEST_SUITE_P(All, FetchMethods,
                          ::testing::Values(codec::Method::kZstd, codec::Method::kBrotli, codec::Method::kLz4,
                                            codec::Method::kNone),
                          [](const auto& param) { return std::string(codec::method_name(param.param)); });
+
+TEST_F(FetchTest, ManifestOfVersionOneIsReadAsWell) {
+    make_backup();
+    make_version_one();
+    ASSERT_TRUE(fetch(repository_, kName).ok());
+    EXPECT_EQ(test::differences(test::tree_of(target_), expected_tree(cluster_, target_, new_tablespace_)), "");
+    fs::remove_all(target_);
+    fs::remove_all(new_tablespace_);
+    make_version_one("part_003.tar.zst");
+    expect_refused("part_003.tar.zst");
+}
 
 // S16: before the target is touched.
 TEST_F(FetchTest, DeletedPartIsNamedBeforeAnythingIsWritten) {
