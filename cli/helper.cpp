@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,6 +59,20 @@ void volunteer_for_out_of_memory() {
     ::close(fd);
 }
 
+// Leaves the processors to whoever else wants them: a competitor at the usual level 0 gets nine tenths. Disk priority
+// follows where the disk's scheduler knows any (ioprio_set(2)). Threads inherit it, so it comes before them.
+void work_in_background() {
+    constexpr int kLevel = 10;
+    [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, kLevel);
+    // Where sessions compete instead of processes, that of the session counts (sched(7), "The autogroup feature"). The
+    // server's worker, which is the only other process in it, does next to nothing.
+    const int fd = ::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    const std::string level = std::to_string(kLevel);
+    [[maybe_unused]] const ssize_t ignored = ::write(fd, level.data(), level.size());
+    ::close(fd);
+}
+
 bool is_pipe(int fd) {
     struct stat info {};
     return ::fstat(fd, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
@@ -86,6 +101,8 @@ int serve(int output, int signals) {
     ChannelLogger logger(channel);
     const std::optional<Hello> hello = greet(channel);
     if (!hello) return kExitOk;
+    if (hello->role == "backup") work_in_background();
+    ::prctl(PR_SET_DUMPABLE, 0);  // keys will be in memory; takes the right to files in /proc away
     if (hello->role == "archiver")
         run_archiver_role(channel, logger, *hello);
     else if (hello->role == "backup")
@@ -112,8 +129,7 @@ int run_helper(CommandLine& line) {
     const int signals = take_over_signals();
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) return kExitOk;  // the parent died before the line above
-    volunteer_for_out_of_memory();              // before the next line, which takes the right to it away
-    ::prctl(PR_SET_DUMPABLE, 0);                // keys are in memory
+    volunteer_for_out_of_memory();
     // What a library prints must not end up between two frames.
     const int output = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     ::dup2(STDERR_FILENO, STDOUT_FILENO);

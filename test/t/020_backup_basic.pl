@@ -113,6 +113,8 @@ $offset = log_size($node);
 $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup(wait => false)');
 $node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_progress_basebackup WHERE backup_streamed > 0');
 my $runner = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'forge_backup backup'");
+cmp_ok(getpriority(0, child_of($runner)), '>=', 10, 'the helper of a backup leaves the processors to others');
+is(getpriority(0, helper_pid($node)), getpriority(0, $$), 'that of the archiver does not');
 kill('KILL', child_of($runner));
 $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $runner");
 is(scalar(backup_names($bucket)), 4, 'C7: a backup whose helper was killed leaves no sentinel');
