@@ -16,6 +16,14 @@ wait_archived($node);
 
 sub rows { return $node->safe_psql('postgres', $_[0]); }
 sub finding { my ($check) = @_; return rows(qq{SELECT string_agg(level || ' ' || detail || coalesce(' -> ' || hint, ''), '; ') FROM forge_backup.check(true) WHERE "check" = '$check'}); }
+# The scheduler looks once a second, and is told of settings after the sessions.
+sub soon
+{
+	my ($check, $pattern, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	wait_until("what check() says of $check", sub { finding($check) =~ $pattern });
+	return like(finding($check), $pattern, $name);
+}
 sub dead { return { match => { bucket => "^$bucket->{name}\$" }, do => { status => 503, code => 'ServiceUnavailable' } }; }
 
 # A setting, what check() says of it, and what it says without it.
@@ -27,14 +35,15 @@ sub weak
 	$node->safe_psql('postgres', "ALTER SYSTEM SET $setting = '$value'");
 	$apply->();
 	wait_until("$setting is in force", sub { rows("SHOW $setting") eq $value });
-	like(finding($check), $finding, "$setting = $value is found, with what to do");
+	soon($check, $finding, "$setting = $value is found, with what to do");
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET $setting");
 	$apply->();
 	wait_until("$setting is back", sub { rows("SHOW $setting") ne $value });
-	like(finding($check), qr/^ok /, "$setting as it was is fine");
+	soon($check, qr/^ok /, "$setting as it was is fine");
 	return;
 }
 
+soon('newest_backup', qr/^ok /, 'the scheduler has seen the first base backup');
 is(rows(q{SELECT string_agg("check" || ': ' || detail, '; ') FROM forge_backup.check() WHERE level <> 'ok'}), '', 'a healthy server has no findings');
 weak('fsync', 'fsync', 'off', qr/^error .*damaged.* -> Set fsync to "on"/);
 weak('full_page_writes', 'full_page_writes', 'off', qr/^warning .*torn.* -> Set it to "on"/);
