@@ -15,8 +15,9 @@ my $backup = $node->safe_psql('postgres', 'SELECT forge_backup.trigger_basebacku
 $node->safe_psql('postgres', "INSERT INTO t SELECT i, 'late' FROM generate_series(1, 100) i");
 my $checksum = table_checksum($node, 't');
 my $moment = $node->safe_psql('postgres', 'SELECT now()');
+my $point = $node->safe_psql('postgres', "SELECT pg_create_restore_point('before_drop')");
 $node->safe_psql('postgres', 'DROP TABLE t');
-wait_archived($node);
+my $dropped = wait_archived($node);
 
 like(status_value($node, 'store_conditional_put'), qr/^no \| the store is looked into/,
 	'S8: status() says that this store does not refuse to replace objects');
@@ -25,7 +26,7 @@ for my $key (
 	"basebackups_005/$backup/files_metadata.json", "basebackups_005/$backup/metadata.json",
 	"basebackups_005/$backup/tar_partitions/part_001.tar.zst", "basebackups_005/$backup/tar_partitions/pg_control.tar.zst",
 	"basebackups_005/$backup/tar_partitions/backup_label.tar.zst", "basebackups_005/${backup}_backup_stop_sentinel.json",
-	"wal_005/$segment.zst")
+	"wal_005/$segment.zst", "forge_restore_points/$dropped.json")
 {
 	like($listing, qr{/site/shop/\Q$key\E$}m, "s3cmd ls shows $key");
 }
@@ -34,6 +35,16 @@ like($listing, qr{/site/shop/wal_005/\Q@{[ substr($backup, 5) ]}\E\.[0-9A-F]{8}\
 is($node->safe_psql('postgres', 'SELECT count(*) FROM forge_backup.backup_list()'), '2', 'backup_list() lists the bucket');
 like(cli_ok('backup-list', '--env-dir', $env, 'backup-list does, too'), qr/^\Q$backup\E /m, 'with the same name');
 cli_ok('check', '--env-dir', $env, 'check finds everything in order');
+
+is($node->safe_psql('postgres', 'SELECT name, lsn, backup FROM forge_backup.restore_points'), "before_drop|$point|$backup",
+	'the restore point that was archived into S3 is listed');
+like(cli_ok('plan', '--env-dir', $env, '--restore-points', 'and on the command line'), qr/^\| before_drop .*\Q$point\E.*\Q$backup\E/m, 'there as well');
+my $named = restore_node('named', $node, env_dir => $env, cli => [ '--target-name', 'before_drop' ]);
+if (start_restored($named))
+{
+	is(table_checksum($named, 't'), $checksum, 'and restored to from there');
+	$named->stop;
+}
 
 my $restored = restore_node('restored', $node, env_dir => $env, cli => [ '--target-time', $moment ]);
 if (start_restored($restored))
