@@ -8,7 +8,6 @@
 
 #include "core/backup/changed_pages.h"
 #include "core/backup/exclude.h"
-#include "core/backup/hand_over.h"
 #include "core/base/crash_point.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
@@ -79,33 +78,26 @@ Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const
     std::unique_ptr<PartWriter> part(new PartWriter(context, file_name));
     store::CallContext call;
     call.cancel = &cancel;
-    std::unique_ptr<Sink> sink;
-    {
-        const MeasuredScope measured(part->sending_);
-        FORGE_ASSIGN(sink, context.repository.create_compressed(
-                               layout::parts_folder(context.backup_name) + file_name, call, &part->stored_));
-    }
-    sink = std::make_unique<DigestSink>(std::move(sink), part->compressed_);
     const MeasuredScope measured(part->measurement_);
-    sink = std::make_unique<HandOverSink>(std::move(sink));
-    sink = std::make_unique<CountingSink>(std::move(sink), part->handed_over_);
+    FORGE_ASSIGN(auto sink,
+                 context.repository.create_compressed(layout::parts_folder(context.backup_name) + file_name, call,
+                                                      &part->stored_));
+    sink = std::make_unique<DigestSink>(std::move(sink), part->compressed_);
     FORGE_ASSIGN(sink, context.repository.compress(context.method, std::move(sink)));
     FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<CountingSink>(std::move(sink), part->plain_)));
     return part;
 }
 
 void PartWriter::report_stored() {
-    context_.progress.bytes_stored += handed_over_ - reported_;
-    reported_ = handed_over_;
+    context_.progress.bytes_stored += stored_ - reported_;
+    reported_ = stored_;
 }
 
 Result<ManifestPart> PartWriter::finish() {
     FORGE_TRY(tar_->finish());
-    context_.progress.bytes_stored += stored_ - reported_;
-    reported_ = stored_;
+    report_stored();
     measurement_.plain = plain_;
     measurement_.commit();
-    sending_.commit_stages();
     ManifestPart record;
     record.name = file_name_;
     record.stored_size = stored_;

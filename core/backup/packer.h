@@ -54,7 +54,7 @@ Result<std::optional<Fd>> open_source(const std::string& path);
 // For a relation, where the pages are to be verified; `fd` outlives it.
 std::optional<PageChecker> page_checker(const PackContext& context, const ScanEntry& file, int fd);
 
-// One tar object on its way into the store. What is compressed is hashed, encrypted and stored by a second thread.
+// One tar object on its way into the store.
 class PartWriter {
 public:
     // `cancel` stops the upload; it outlives the part.
@@ -62,7 +62,7 @@ public:
                                                     const CancelToken& cancel);
     TarWriter& tar() { return *tar_; }
     Measurement& measurement() { return measurement_; }
-    // Adds what is on its way into the store since the last call to the progress.
+    // Adds what was stored since the last call to the progress.
     void report_stored();
     // Makes the object durable.
     Result<ManifestPart> finish();
@@ -72,12 +72,9 @@ private:
 
     PackContext& context_;
     std::string file_name_;
-    std::uint64_t plain_ = 0, handed_over_ = 0, reported_ = 0;  // bytes
-    Measurement measurement_;
-    // Of the thread that sends; after it has ended, of the packer's.
-    std::uint64_t stored_ = 0;
+    std::uint64_t plain_ = 0, stored_ = 0, reported_ = 0;  // bytes
     StreamDigest compressed_;
-    Measurement sending_;
+    Measurement measurement_;
     std::unique_ptr<TarWriter> tar_;  // last: it is destroyed first
 };
 

@@ -344,13 +344,12 @@ TEST_F(Engine, VanishedFileIsLeftOut) {
     EXPECT_EQ(find_file(manifest(), "base/5/16385"), nullptr);
 }
 
-// P11: the size seen when the file was opened holds. The store gets the first 1 MiB of the part when less than 2.5 MiB of
-// the file were read: the packer waits there until they are stored.
+// P11: the size seen when the file was opened holds. The first write happens after the first block was read.
 class MovingFile : public Engine {
 protected:
     void run(const std::function<void(const std::string&)>& change) {
         const std::string large = cluster_.data("base/5/16999");
-        Bytes content(kSize, 0x55);  // no page: new pages have pd_upper 0
+        Bytes content(1 << 20, 0x55);  // no page: new pages have pd_upper 0
         test::write_bytes(large, content);
         fs::remove_all(cluster_.data("base/5/16384"));
         BackupStart start = cluster_.start();
@@ -358,8 +357,15 @@ protected:
         settings_ = test::test_settings(codec::Method::kNone, false);
         settings_.upload_concurrency = 1;
         bool changed = false;
+        std::uint64_t before = 0;
         hooks_->on_write = [&](const std::string&) {
-            if (!std::exchange(changed, true)) change(large);
+            // Nothing but the large file makes the progress jump by a whole block.
+            const std::uint64_t done = progress_.bytes_done;
+            if (!changed && done - before >= 256 * 1024) {
+                changed = true;
+                change(large);
+            }
+            before = done;
             return Status();
         };
         auto engine = begin(start);
@@ -374,19 +380,18 @@ protected:
         ASSERT_TRUE(file->sha256);
         digest_ = *file->sha256;
     }
-    static constexpr std::size_t kSize = 4 << 20;
     Digest digest_{};
 };
 
 TEST_F(MovingFile, GrownIsCutOffAtTheSizeItHad) {
-    run([](const std::string& file) { fs::resize_file(file, 2 * kSize); });
-    EXPECT_EQ(digest_, sha256(Bytes(kSize, 0x55)));
+    run([](const std::string& file) { fs::resize_file(file, 3 << 20); });
+    EXPECT_EQ(digest_, sha256(Bytes(1 << 20, 0x55)));
 }
 
 TEST_F(MovingFile, ShrunkIsFilledWithZeros) {
-    run([](const std::string& file) { fs::resize_file(file, 2'700'000); });
-    Bytes expected(kSize, 0);
-    std::fill_n(expected.begin(), 2'700'000, std::uint8_t{0x55});
+    run([](const std::string& file) { fs::resize_file(file, 600'000); });
+    Bytes expected(1 << 20, 0);
+    std::fill_n(expected.begin(), 600'000, std::uint8_t{0x55});
     EXPECT_EQ(digest_, sha256(expected));
 }
 
