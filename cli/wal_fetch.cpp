@@ -16,6 +16,8 @@
 #include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/fetcher.h"
+#include "core/wal/prefetcher.h"
+#include "core/wal/spool.h"
 #include "core/wal/standby_way.h"
 
 namespace forge::cli {
@@ -27,12 +29,14 @@ constexpr seconds kOutageMemory{5};
 constexpr std::uint64_t kLeastRate = 32 << 10;
 constexpr milliseconds kFirstPause{500};
 constexpr milliseconds kLongestPause{15000};
+// A prefetcher whose recovery is at work with one segment for longer is started again for the next.
+constexpr seconds kPrefetcherStays{5};
 
 struct FetchArguments {
     std::string name;
     std::string destination;
     std::string prefetch_dir;
-    int prefetch = -1;        // nothing = download_concurrency
+    int prefetch = -1;        // nothing = as the prefetcher likes
     int retry_timeout = 300;  // seconds
 };
 
@@ -53,12 +57,22 @@ private:
     int serve() {
         if (is_known_history()) return kExitNotFound;
         if (!place_.fast_file.empty() && take_fast_file()) return kExitOk;
+        options_ = fetch_options();
+        if (const auto code = serve_from_spool()) return *code;
         if (place_.is_standby && outage_.is_recent(kOutageMemory)) {
             session_.log().info("the store did not answer a moment ago: " + quoted(arguments_.name) +
                                 " is not asked for now");
             return kExitFailure;
         }
         const Status result = place_.is_standby ? attempt() : attempt_until_known();
+        if (result.ok()) measurement_.commit();
+        return exit_code(result);
+    }
+
+    // Needs no settings and no store. What is not there, or is wrong, comes from the store.
+    std::optional<int> serve_from_spool() {
+        if (!wal::take_fetched_ahead(arguments_.name, options_, session_.cancel()).ok()) return std::nullopt;
+        const Status result = finish_segment();
         if (result.ok()) measurement_.commit();
         return exit_code(result);
     }
@@ -125,18 +139,18 @@ private:
             loaded.settings.s3.least_rate = kLeastRate;
         }
         FORGE_ASSIGN(const auto repository, repository::Repository::open(loaded.settings, session_.log()));
-        const int prefetch = prefetch_count(loaded.settings);
-        wal::FetchOptions options;
-        options.destination = arguments_.destination;
-        options.prefetch = prefetch;
-        if (prefetch > 0) options.spool_directory = make_spool_directory(place_, spool_wish());
-        FORGE_TRY(wal::fetch_wal(*repository, arguments_.name, options, context));
+        FORGE_TRY(wal::fetch_wal(*repository, arguments_.name, options_, context));
         if (layout::classify_wal_name(arguments_.name) == layout::WalKind::kHistory)
             FORGE_TRY(check_history(*repository, context));
+        return finish_segment();
+    }
+
+    // Of a segment that is at its destination; nothing for other files.
+    Status finish_segment() const {
         if (is_for_standby())
             FORGE_TRY(
                 wal::keep_to_way(arguments_.destination, arguments_.name, join_path(place_.data_directory, "pg_wal")));
-        if (!options.spool_directory.empty()) start_prefetch(options.spool_directory, prefetch);
+        if (!options_.spool_directory.empty()) lead_prefetcher();
         return {};
     }
 
@@ -164,10 +178,14 @@ private:
     }
 
     // Somebody who fetches a file by hand, not for a server in recovery, wants only that one.
-    int prefetch_count(const settings::Settings& settings) const {
-        if (layout::classify_wal_name(arguments_.name) != layout::WalKind::kSegment) return 0;
-        if (spool_wish().empty() && !path_exists(join_path(place_.data_directory, "PG_VERSION"))) return 0;
-        return arguments_.prefetch >= 0 ? arguments_.prefetch : settings.download_concurrency;
+    wal::FetchOptions fetch_options() const {
+        wal::FetchOptions options;
+        options.destination = arguments_.destination;
+        const bool is_segment = layout::classify_wal_name(arguments_.name) == layout::WalKind::kSegment;
+        const bool is_recovery = !spool_wish().empty() || path_exists(join_path(place_.data_directory, "PG_VERSION"));
+        if (is_segment && is_recovery && arguments_.prefetch != 0)
+            options.spool_directory = make_spool_directory(place_, spool_wish());
+        return options;
     }
 
     std::string spool_wish() const {
@@ -185,11 +203,20 @@ private:
         return true;
     }
 
+    // Tells how far recovery has come, and sees to it that somebody follows.
+    void lead_prefetcher() const {
+        const auto info = stat_path(arguments_.destination);
+        if (!info.ok()) return;
+        const wal::Spool spool(options_.spool_directory);
+        const Status noted = spool.note({arguments_.name, static_cast<std::uint64_t>(info->st_size)});
+        if (noted.ok() && !spool.is_locked()) start_prefetcher();
+    }
+
     // A process of its own, so that this one can answer now. It belongs to nobody: the server neither waits for it nor
     // sees it end.
-    void start_prefetch(const std::string& spool, int count) const {
-        std::vector<std::string> words{own_path(), "wal-prefetch", arguments_.name, "--prefetch-dir=" + spool,
-                                       "--prefetch=" + std::to_string(count)};
+    void start_prefetcher() const {
+        std::vector<std::string> words{own_path(), "wal-prefetch", "--prefetch-dir=" + options_.spool_directory};
+        if (arguments_.prefetch > 0) words.push_back("--prefetch=" + std::to_string(arguments_.prefetch));
         for (std::string& word : words_for_options(line_.global())) words.push_back(std::move(word));
         if (line_.global().pgdata.empty()) words.push_back("--data-directory=" + place_.data_directory);
         std::vector<char*> pointers;
@@ -217,6 +244,7 @@ private:
     const RecoveryPlace place_;
     const OutageMemory outage_;
     Measurement measurement_;
+    wal::FetchOptions options_;
 };
 
 }  // namespace
@@ -246,11 +274,9 @@ int run_wal_fetch(CommandLine& line) {
 }
 
 int run_wal_prefetch(CommandLine& line) {
-    std::string name;
     std::string data_directory;
-    wal::FetchOptions options;
-    line.positional("NAME", name, "segment that was just fetched", true);
-    line.option("--prefetch", options.prefetch, "segments to fetch", "N");
+    wal::PrefetchOptions options;
+    line.option("--prefetch", options.ahead, "segments to fetch ahead (default: --download-concurrency)", "N");
     line.option("--prefetch-dir", options.spool_directory, "where they wait", "DIR");
     line.option("--data-directory", data_directory, "data directory in recovery", "DIR");
     line.more_help("wal-fetch starts this by itself.\n");
@@ -258,10 +284,11 @@ int run_wal_prefetch(CommandLine& line) {
     Session session(line, seconds(1));
     const auto repository = session.open(data_directory);
     if (!repository) return kExitFailure;
-    store::CallContext context = session.context();
-    context.deadline = Deadline::after(std::chrono::minutes(5));
-    const Status result = wal::prefetch_wal(*repository, name, options, context);
-    keep_restore_statistics(data_directory.empty() ? line.global().pgdata : data_directory);
+    if (options.ahead <= 0) options.ahead = repository->settings().download_concurrency;
+    options.stay = kPrefetcherStays;
+    options.fetched = [&] { keep_restore_statistics(data_directory.empty() ? line.global().pgdata : data_directory); };
+    const Status result = wal::prefetch_wal(*repository, options, session.context());
+    options.fetched();  // what was tried again and failed counts, too
     return result.ok() || result.is(Kind::kAlreadyExists) ? kExitOk : session.fail(result);
 }
 

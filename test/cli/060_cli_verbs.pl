@@ -76,6 +76,8 @@ is_deeply([ grep { !/^\./ } slurp_dir("$data/pg_wal") ], ['X'], 'and not in pg_w
 rename("$bucket/wal_005/$ahead[0].zst", "$home/away") or die "could not rename: $!";
 cli_ok({ cwd => $data }, 'wal-fetch', '--env-dir', $env, '--prefetch', 2, $ahead[0], 'pg_wal/Y', 'a segment fetched ahead needs no store');
 rename("$home/away", "$bucket/wal_005/$ahead[0].zst") or die "could not rename: $!";
+ok(wait_until('the one after them is fetched ahead', sub { -e "$spool/$ahead[2]" }), 'who fetches ahead follows recovery');
+cli_ok({ cwd => $data }, 'wal-fetch', $ahead[1], 'pg_wal/Y', 'nor settings');
 mkdir "$home/wal_fast";
 write_text("$home/wal_fast/$segment", 'fast');
 cli_ok({ cwd => $data }, 'wal-fetch', '--env-dir', $env, $segment, 'pg_wal/Z', 'a file in wal_fast is taken first');

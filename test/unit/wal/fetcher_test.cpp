@@ -4,6 +4,11 @@
 #include <gmock/gmock.h>
 #include <sys/file.h>
 
+#include <atomic>
+#include <thread>
+
+#include "core/wal/prefetcher.h"
+#include "core/wal/spool.h"
 #include "core/wal/uploader.h"
 #include "test/unit/wal/support.h"
 
@@ -20,7 +25,8 @@ protected:
     FetcherTest() : repository_(repository_in(bucket_.path())) {
         options_.destination = target_.path("RECOVERYXLOG");
         options_.spool_directory = spool_.path();
-        options_.prefetch = 3;
+        prefetch_options_.spool_directory = spool_.path();
+        prefetch_options_.ahead = 3;
     }
     static std::string name_of(std::uint64_t number) { return layout::segment_name({1, number}, kMegabyte); }
     static std::string content_of(std::uint64_t number) {
@@ -34,8 +40,16 @@ protected:
         ASSERT_TRUE((*sink)->finish().ok());
     }
     void store_segment(std::uint64_t number) { store(name_of(number), content_of(number)); }
-    Status fetch(const std::string& name) { return fetch_wal(*repository_, name, options_, {}); }
-    Status prefetch(const std::string& name) { return prefetch_wal(*repository_, name, options_, {}); }
+    // As wal-fetch does it.
+    Status fetch(const std::string& name) {
+        if (take_fetched_ahead(name, options_, {}).ok()) return {};
+        return fetch_wal(*repository_, name, options_, {});
+    }
+    void note(const std::string& name) { ASSERT_TRUE(Spool(spool_.path()).note({name, kMegabyte}).ok()); }
+    Status prefetch(const std::string& name) {
+        note(name);
+        return prefetch_wal(*repository_, prefetch_options_, {});
+    }
     std::vector<std::string> files_in(const TemporaryDirectory& directory) const {
         return list_directory(directory.path()).value();
     }
@@ -48,6 +62,7 @@ protected:
     TemporaryDirectory bucket_, target_, spool_;
     std::shared_ptr<repository::Repository> repository_;
     FetchOptions options_;
+    PrefetchOptions prefetch_options_;
 };
 
 TEST_F(FetcherTest, BringsBackWhatWasArchived) {
@@ -172,12 +187,52 @@ TEST_F(FetcherTest, OneProcessAtATimeFetchesAhead) {
     EXPECT_TRUE(prefetch(name_of(1)).ok());
 }
 
-TEST_F(FetcherTest, NothingIsFetchedAheadOfOtherFiles) {
+TEST_F(FetcherTest, NothingIsFetchedAheadWithoutAPosition) {
     store_segment(1);
-    EXPECT_TRUE(prefetch("00000002.history").ok());
-    options_.prefetch = 0;
+    EXPECT_TRUE(prefetch_wal(*repository_, prefetch_options_, {}).ok());
+    for (const char* const nonsense :
+         {"00000002.history 1048576\n", "000000010000000000000000\n", "000000010000000000000000 5\n"}) {
+        write_text(spool_.path("lock"), nonsense);
+        EXPECT_TRUE(prefetch_wal(*repository_, prefetch_options_, {}).ok());
+    }
+    prefetch_options_.ahead = 0;
     EXPECT_TRUE(prefetch(name_of(0)).ok());
     EXPECT_THAT(spooled(), IsEmpty());
+}
+
+TEST_F(FetcherTest, OnePrefetcherFollowsRecovery) {
+    for (std::uint64_t number = 1; number < 10; ++number) store_segment(number);
+    std::atomic<int> fetched{0};
+    prefetch_options_.fetched = [&] { ++fetched; };
+    prefetch_options_.stay = seconds(60);
+    CancelToken stop;
+    store::CallContext context;
+    context.cancel = &stop;
+    note(name_of(1));
+    std::thread prefetcher(
+        [&] { EXPECT_TRUE(prefetch_wal(*repository_, prefetch_options_, context).is(Kind::kCancelled)); });
+    const auto wait_for_file = [&](std::uint64_t number) {
+        for (int i = 0; i < 2000 && !path_exists(spool_.path(name_of(number))); ++i) stop.wait_for(milliseconds(5));
+        return path_exists(spool_.path(name_of(number)));
+    };
+    for (std::uint64_t number = 2; number < 10; ++number) {
+        EXPECT_TRUE(wait_for_file(number)) << number;
+        EXPECT_TRUE(take_fetched_ahead(name_of(number), options_, {}).ok()) << number;
+        EXPECT_EQ(read_text(options_.destination), content_of(number));
+        note(name_of(number));
+    }
+    // What was missing is asked for again when recovery has come further: here, when it got that itself.
+    for (std::uint64_t number = 10; number < 12; ++number) store_segment(number);
+    note(name_of(10));
+    EXPECT_TRUE(wait_for_file(11));
+    // Recovery goes elsewhere.
+    note(name_of(3));
+    EXPECT_TRUE(wait_for_file(4) && wait_for_file(5) && wait_for_file(6));
+    stop.cancel();
+    prefetcher.join();
+    EXPECT_GE(fetched, 8 + 1 + 3);
+    EXPECT_LE(fetched, 8 + 1 + 3 + 1) << "each segment once, and perhaps the tenth";
+    EXPECT_THAT(spooled(), ElementsAre(name_of(4), name_of(5), name_of(6)));
 }
 
 TEST_F(FetcherTest, D7_RefusesADestinationThatCannotBeWritten) {
