@@ -13,6 +13,7 @@
 #include "cli/recovery_place.h"
 #include "cli/restore_statistics.h"
 #include "cli/server_identity.h"
+#include "core/backup/control_file.h"
 #include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/fetcher.h"
@@ -185,6 +186,9 @@ private:
         const bool is_recovery = !spool_wish().empty() || path_exists(join_path(place_.data_directory, "PG_VERSION"));
         if (is_segment && is_recovery && arguments_.prefetch != 0)
             options.spool_directory = make_spool_directory(place_, spool_wish());
+        // An earlier restore into the same place, of another cluster, may have left something there.
+        const auto control = backup::read_control_file(place_.data_directory);
+        if (control.ok()) options.system_identifier = control->system_identifier;
         return options;
     }
 

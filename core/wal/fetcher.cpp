@@ -10,7 +10,8 @@ namespace forge::wal {
 Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const CancelToken& cancel) {
     if (options.spool_directory.empty() || layout::classify_wal_name(name) != layout::WalKind::kSegment)
         return Status(Kind::kNotFound, "WAL file " + quoted(name) + " is not fetched ahead");
-    return Spool(options.spool_directory).take(name, options.destination, options.segment_size, cancel);
+    return Spool(options.spool_directory).take(
+        name, options.destination, {options.segment_size, options.system_identifier}, cancel);
 }
 
 Status fetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options,

@@ -16,6 +16,7 @@ struct FetchOptions {
     std::string destination;                    // path asked for
     std::string spool_directory;                // where segments fetched ahead wait (core/wal/spool.h); empty = none do
     std::optional<std::uint64_t> segment_size;  // nothing = from the first page of the segment
+    std::uint64_t system_identifier = 0;        // of the cluster that the spool is for; 0 = not known
 };
 // Without settings and store: success when `name` waited in the spool and is at its destination now.
 Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const CancelToken& cancel);

@@ -84,24 +84,24 @@ void Spool::wait_for_part(const std::string& segment, const CancelToken& cancel)
 }
 
 // The start of the file only, as it was checked whole before it got its name.
-Result<std::uint64_t> Spool::check(const std::string& segment, std::optional<std::uint64_t> segment_size) const {
+Result<std::uint64_t> Spool::check(const std::string& segment, const Expected& expected) const {
     const std::string what = "WAL file " + quoted(segment) + " in the spool";
     FORGE_ASSIGN(const std::unique_ptr<FileSource> source, FileSource::open(path(segment)));
     Bytes start(kLongHeaderSize);
     FORGE_ASSIGN(const std::size_t got, read_full(*source, start));
     FORGE_ASSIGN(const PageHeader header, parse_first_page(ByteView(start).first(got), what));
-    const std::uint64_t size = segment_size.value_or(header.segment_size);
-    FORGE_TRY(check_first_page(header, segment, size, 0));
+    const std::uint64_t size = expected.segment_size.value_or(header.segment_size);
+    FORGE_TRY(check_first_page(header, segment, size, expected.system_identifier));
     if (file_size(path(segment)) != size) return Status(Kind::kCorrupt, what + " has another size");
     return size;
 }
 
-Status Spool::take(const std::string& segment, const std::string& destination,
-                   std::optional<std::uint64_t> segment_size, const CancelToken& cancel) const {
+Status Spool::take(const std::string& segment, const std::string& destination, const Expected& expected,
+                   const CancelToken& cancel) const {
     wait_for_part(segment, cancel);
     const std::string spooled = path(segment);
     if (!path_exists(spooled)) return Status(Kind::kNotFound, "WAL file " + quoted(segment) + " is not in the spool");
-    const auto size = check(segment, segment_size);
+    const auto size = check(segment, expected);
     Status status = size.status();
     if (status.ok()) {
         if (::rename(spooled.c_str(), destination.c_str()) == 0)

@@ -34,9 +34,14 @@ public:
     // Is there such a process?
     bool is_locked() const;
 
+    // What a segment here must be, as far as the caller knows.
+    struct Expected {
+        std::optional<std::uint64_t> segment_size;
+        std::uint64_t system_identifier = 0;
+    };
     // Moves `segment` to `destination`. kNotFound: it is not here. While it is on its way here, waiting for it is
     // faster than fetching it again; as long as it gets on. What is wrong here is removed: the store has it.
-    Status take(const std::string& segment, const std::string& destination, std::optional<std::uint64_t> segment_size,
+    Status take(const std::string& segment, const std::string& destination, const Expected& expected,
                 const CancelToken& cancel) const;
 
     // Leaves only what is `wanted`, which bounds the spool. For the holder of the lock; `parts`: those too, which
@@ -45,7 +50,7 @@ public:
 
 private:
     void wait_for_part(const std::string& segment, const CancelToken& cancel) const;
-    Result<std::uint64_t> check(const std::string& segment, std::optional<std::uint64_t> segment_size) const;
+    Result<std::uint64_t> check(const std::string& segment, const Expected& expected) const;
 
     std::string directory_;
 };

@@ -161,8 +161,10 @@ TEST_F(FetcherTest, TheSpoolIsBoundedAndFollowsRecovery) {
 
 TEST_F(FetcherTest, WhatIsWrongInTheSpoolIsFetchedAgain) {
     store_segment(5);
+    options_.system_identifier = kSystemIdentifier;
+    const std::string foreign(as_text(make_segment(name_of(5), kMegabyte, 5, kSystemIdentifier + 1)));
     for (const std::string& wrong :
-         {std::string("short"), std::string(kMegabyte, '\0'), content_of(6), content_of(5).substr(0, kMegabyte - 1)}) {
+         {foreign, std::string("short"), std::string(kMegabyte, '\0'), content_of(6), content_of(5).substr(0, kMegabyte - 1)}) {
         write_text(spool_.path(name_of(5)), wrong);
         ASSERT_TRUE(fetch(name_of(5)).ok());
         EXPECT_EQ(read_text(options_.destination), content_of(5));
