@@ -333,7 +333,7 @@ Status Engine::write_part(const std::string& file_name, const std::vector<SmallF
         record.path = file.member.starts_with('/') ? file.member.substr(1) : file.member;
         record.size = file.content.size();
         record.mtime_seconds = file.mtime_seconds;
-        record.sha256 = sha256(as_bytes(file.content));
+        record.checksum = file_checksum(as_bytes(file.content));
         extra_files_.push_back(std::move(record));
     }
     FORGE_ASSIGN(ManifestPart record, part->finish());
@@ -376,10 +376,10 @@ FileManifest Engine::make_file_manifest() const {
     manifest.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
     for (const PackedMember& member : members_) {
         if (!member.is_file) continue;
-        ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.sha256};
+        ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.crc32c};
         if (member.incremented_size) {
             file.size = *member.incremented_size;
-            file.sha256.reset();
+            file.checksum.reset();
         }
         manifest.files.push_back(std::move(file));
     }

@@ -13,8 +13,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFileName = "forge_manifest.json";
-// Version 1 has "sha256" of a part, of its tar stream: hashing that took longer than compressing it.
-constexpr std::uint64_t kVersion = 2;
+// Version 1 has "sha256" of a part, of its tar stream: hashing that took longer than compressing it. Versions 1 and 2
+// have a SHA-256 of each file, for the same reason no longer.
+constexpr std::uint64_t kVersion = 3;
 constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
 constexpr std::string_view kDigestMember = ",\"sha256\":\"";  // the last member of the document, over all before it
 
@@ -45,11 +46,15 @@ private:
     Sink& next_;
 };
 
+std::string checksum_members(const ManifestFile& file) {
+    if (!file.checksum) return "";
+    return ", \"Checksum-Algorithm\": \"" + std::string(checksum_algorithm(*file.checksum)) + "\", \"Checksum\": \"" +
+           checksum_text(*file.checksum) + "\"";
+}
+
 std::string file_line(const ManifestFile& file) {
     return "{ \"Path\": " + json_text(file.path) + ", \"Size\": " + std::to_string(file.size) +
-           ", \"Last-Modified\": \"" + manifest_time(file.mtime_seconds) + "\"" +
-           (file.sha256 ? ", \"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" + to_hex(*file.sha256) + "\"" : "") +
-           " }";
+           ", \"Last-Modified\": \"" + manifest_time(file.mtime_seconds) + "\"" + checksum_members(file) + " }";
 }
 
 std::string range_line(const WalRange& range) {
@@ -87,9 +92,9 @@ Status write_parts(const std::vector<ManifestPart>& parts, Sink& sink) {
     bool first = true;
     for (const ManifestPart& part : parts) {
         FORGE_TRY(put(sink, std::string(first ? "" : ",") + "{\"name\":" + json_text(part.name) +
-                                ",\"stored_size\":" + std::to_string(part.stored_size) + ",\"plain_size\":" +
-                                std::to_string(part.plain_size) + ",\"compressed_sha256\":\"" + to_hex(part.sha256) +
-                                "\"}"));
+                                ",\"stored_size\":" + std::to_string(part.stored_size) +
+                                ",\"plain_size\":" + std::to_string(part.plain_size) + ",\"compressed_sha256\":\"" +
+                                to_hex(part.sha256) + "\"}"));
         first = false;
     }
     return put(sink, "]");
@@ -151,7 +156,8 @@ Result<FileManifest> parse_file_manifest(const std::string& text) {
         FORGE_ASSIGN(file.size, number_member<std::uint64_t>(member, "Size"));
         FORGE_ASSIGN(file.mtime_seconds, time_member(member, "Last-Modified"));
         if (member.contains("Checksum")) {
-            FORGE_ASSIGN(file.sha256, parse_digest(member.at("Checksum").get<std::string>()));
+            FORGE_ASSIGN(file.checksum, parse_file_checksum(member.at("Checksum-Algorithm").get<std::string>(),
+                                                            member.at("Checksum").get<std::string>()));
         }
         manifest.files.push_back(std::move(file));
     }

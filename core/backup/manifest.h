@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backup/file_checksum.h"
 #include "core/backup/sha256.h"
 #include "core/base/lsn.h"
 #include "core/base/status.h"
@@ -18,8 +19,8 @@ struct ManifestFile {
     std::string path;  // relative to the data directory, without leading slash
     std::uint64_t size = 0;
     std::int64_t mtime_seconds = 0;
-    // Nothing: known only when the file was put together, from increments or from a parent that has no digest of it.
-    std::optional<Digest> sha256;
+    // Nothing: known only when the file was put together, from increments or from a parent that has none of it.
+    std::optional<FileChecksum> checksum;
 };
 struct ManifestPart {
     std::string name;  // "part_001.tar.zst"
@@ -60,7 +61,7 @@ std::string manifest_file_name(codec::Method method);
 // Method of an object in the backup's folder by its file name; nothing when it is no manifest.
 std::optional<codec::Method> manifest_method(std::string_view file_name);
 
-// Both stream what they write and do not finish the sink. A manifest is written as version 2.
+// Both stream what they write and do not finish the sink. A manifest is written as version 3.
 Status write_file_manifest(const FileManifest& manifest, Sink& sink);
 Status write_manifest(const Manifest& manifest, Sink& sink);
 // kCorrupt for anything that is not what write_manifest() writes (a digest at its end covers all of it); unknown

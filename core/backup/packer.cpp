@@ -9,6 +9,7 @@
 #include "core/backup/changed_pages.h"
 #include "core/backup/exclude.h"
 #include "core/base/crash_point.h"
+#include "core/base/crc32c.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
 
@@ -79,9 +80,8 @@ Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const
     store::CallContext call;
     call.cancel = &cancel;
     const MeasuredScope measured(part->measurement_);
-    FORGE_ASSIGN(auto sink,
-                 context.repository.create_compressed(layout::parts_folder(context.backup_name) + file_name, call,
-                                                      &part->stored_));
+    FORGE_ASSIGN(auto sink, context.repository.create_compressed(layout::parts_folder(context.backup_name) + file_name,
+                                                                 call, &part->stored_));
     sink = std::make_unique<DigestSink>(std::move(sink), part->compressed_);
     FORGE_ASSIGN(sink, context.repository.compress(context.method, std::move(sink)));
     FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<CountingSink>(std::move(sink), part->plain_)));
@@ -236,7 +236,6 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
     if (buffer_.empty()) buffer_.resize(kBuffer);
     // Only a hint to read ahead. The pages stay in the cache: they may be what the server's queries live on.
     ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    Sha256 hash;
     bool ended = false;
     for (std::uint64_t at = 0; at < size;) {
         FORGE_TRY(context_.stop.check());
@@ -251,7 +250,7 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
             ended = true;
             std::fill(block.begin() + static_cast<std::ptrdiff_t>(got), block.end(), std::uint8_t{0});
         }
-        hash.update(block);
+        member.crc32c = crc32c(block, member.crc32c);
         FORGE_TRY(part_->tar().write(block));
         context_.progress.bytes_done += block.size();
         at += block.size();
@@ -260,7 +259,6 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
         context_.logger.warning("checksum of the last page of file " + quoted(path) +
                                 " is not verified: the size of the file is not a multiple of " +
                                 std::to_string(kPageSize) + " bytes");
-    member.sha256 = hash.finish();
     return {};
 }
 

@@ -40,9 +40,9 @@ struct PackedMember {
     std::string name;
     Instant mtime;
     std::uint64_t size = 0;  // of the tar member
-    // Of an increment, which has no digest: size of the file it belongs to.
+    // Of an increment, which has no checksum: size of the file it belongs to.
     std::optional<std::uint64_t> incremented_size;
-    Digest sha256{};
+    Crc32c crc32c = 0;
     std::uint64_t bad_count = 0;
     std::vector<std::uint32_t> bad_blocks;
     std::uint32_t part = 0;  // index in Packer::parts()

@@ -4,7 +4,7 @@
 #include <map>
 #include <mutex>
 
-#include "core/backup/sha256.h"
+#include "core/backup/file_checksum.h"
 #include "core/backup/worker_group.h"
 #include "core/base/text.h"
 #include "core/restore/fetch_contents.h"
@@ -31,7 +31,7 @@ double since(Steady::time_point start) { return std::chrono::duration<double>(St
 // Reads as a restore does, to the end or the deadline.
 Result<std::uint64_t> read_some(Source& source, const Deadline& deadline, const CancelToken& cancel) {
     Bytes buffer(kBufferSize);
-    backup::Sha256 hash;
+    backup::FileHash hash;
     std::uint64_t total = 0;
     while (!deadline.passed()) {
         FORGE_TRY(cancel.check());

@@ -86,7 +86,7 @@ private:
     Status check_label(const std::string& label) const;
     Status write_label_files();
     Status write_manifest();
-    Status digest_assembled_files(backup::FileManifest& manifest);
+    Status checksum_assembled_files(backup::FileManifest& manifest);
     Status check_complete() const;
     Status write_file(const std::string& name, std::string_view content);
     Status put_control_file();
@@ -336,9 +336,9 @@ Status Fetch::write_manifest() {
         const auto written = label_files_.find(file.path);
         if (written == label_files_.end()) continue;
         file.size = written->second.size();
-        file.sha256 = backup::sha256(as_bytes(written->second));
+        file.checksum = backup::file_checksum(as_bytes(written->second));
     }
-    FORGE_TRY(digest_assembled_files(manifest));
+    FORGE_TRY(checksum_assembled_files(manifest));
     TargetTree::Cursor cursor;
     const std::string path = join_path(places_.target, "backup_manifest");
     FORGE_ASSIGN(const Fd fd, tree_->create_file("backup_manifest", kPrivateFile, cursor));
@@ -346,10 +346,10 @@ Status Fetch::write_manifest() {
     return backup::write_file_manifest(manifest, sink);
 }
 
-Result<backup::Digest> digest_file(TargetTree& tree, const std::string& name, TargetTree::Cursor& cursor) {
+Result<backup::FileChecksum> checksum_file(TargetTree& tree, const std::string& name, TargetTree::Cursor& cursor) {
     FORGE_ASSIGN(Fd fd, tree.open_for_reading(name, cursor));
     FileSource source(std::move(fd), name);
-    backup::Sha256 hash;
+    backup::FileHash hash;
     Bytes buffer(kReadBuffer);
     while (true) {
         FORGE_ASSIGN(const std::size_t size, source.read(buffer));
@@ -358,19 +358,19 @@ Result<backup::Digest> digest_file(TargetTree& tree, const std::string& name, Ta
     }
 }
 
-// Of files that were put together no backup has a digest. What went into them was compared with the digests of the
+// Of files that were put together no backup has a checksum. What went into them was compared with the digests of the
 // parts.
-Status Fetch::digest_assembled_files(backup::FileManifest& manifest) {
+Status Fetch::checksum_assembled_files(backup::FileManifest& manifest) {
     std::vector<backup::ManifestFile*> open;
     for (backup::ManifestFile& file : manifest.files)
-        if (!file.sha256) open.push_back(&file);
+        if (!file.checksum) open.push_back(&file);
     std::atomic<std::size_t> next{0};
     backup::WorkerGroup workers(cancel_);
     const auto job = [&]() -> Status {
         TargetTree::Cursor cursor;
         for (std::size_t i = next++; i < open.size(); i = next++) {
             FORGE_TRY(workers.stop().check());
-            FORGE_ASSIGN(open[i]->sha256, digest_file(*tree_, open[i]->path, cursor));
+            FORGE_ASSIGN(open[i]->checksum, checksum_file(*tree_, open[i]->path, cursor));
         }
         return {};
     };

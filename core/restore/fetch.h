@@ -36,8 +36,8 @@ struct FetchProgress {
     std::atomic<std::uint32_t> files_done{0}, parts_done{0}, parts_total{0};
 };
 // kInvalid: directory not empty, tablespace without place. kCorrupt: names the object or file, or the missing parent.
-// With the manifest of a backup of ours, every part and file is compared with its digest; without one, completeness is
-// checked by files_metadata.json.
+// With the manifest of a backup of ours, every part is compared with its digest and every file with its checksum;
+// without one, completeness is checked by files_metadata.json.
 Status fetch_backup(repository::Repository& repository, const repository::BackupEntry& backup,
                     const FetchOptions& options, FetchProgress& progress, const CancelToken& cancel, Logger& logger);
 // The backup whose restore into this directory is not complete and can be taken up; nothing when there is none.

@@ -141,7 +141,7 @@ Status expect_manifest_files(BackupContents& contents) {
     const backup::Manifest& manifest = *contents.manifest;
     for (const backup::ManifestFile& file : manifest.files.files) {
         FORGE_ASSIGN(const std::string name, relative_name(file.path));
-        contents.files[name] = {FileKind::kWhole, file.size, file.sha256};
+        contents.files[name] = {FileKind::kWhole, file.size, file.checksum};
     }
     FORGE_TRY(mark(contents, manifest.incremented, FileKind::kIncrement));
     return mark(contents, manifest.skipped, FileKind::kSkipped);

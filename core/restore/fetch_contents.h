@@ -32,7 +32,7 @@ struct ListedFile {
     FileKind kind = FileKind::kWhole;
     // Of the whole file as it is in this backup, wherever its content is stored; what is not known is nothing.
     std::optional<std::uint64_t> size;
-    std::optional<backup::Digest> sha256;
+    std::optional<backup::FileChecksum> checksum;
 };
 
 struct BackupContents {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/backup/sha256.h"
+#include "core/backup/file_checksum.h"
 #include "core/base/crash_point.h"
 #include "core/base/text.h"
 #include "core/layout/increment.h"
@@ -262,8 +262,8 @@ Status Extractor::copy(TarReader& tar, const TarEntry& entry, const ListedFile& 
     if (listed.size && entry.size != *listed.size)
         return damaged_file(entry.name, bytes_instead(entry.size, *listed.size));
     if (buffer_.empty()) buffer_.resize(kBuffer);
-    std::optional<backup::Sha256> hash;
-    if (listed.sha256) hash.emplace();
+    std::optional<backup::FileHash> hash;
+    if (listed.checksum) hash.emplace(*listed.checksum);
     MemberSource source(tar, context_.progress.bytes_done);
     std::uint64_t copied = 0;
     while (true) {
@@ -278,7 +278,7 @@ Status Extractor::copy(TarReader& tar, const TarEntry& entry, const ListedFile& 
         copied += size;
     }
     if (copied != entry.size) return damaged_file(entry.name, "is cut off");
-    if (hash && hash->finish() != *listed.sha256) return damaged_file(entry.name, "does not match its digest");
+    if (hash && hash->finish() != *listed.checksum) return damaged_file(entry.name, "does not match its checksum");
     return {};
 }
 

@@ -11,8 +11,8 @@ namespace {
 // A file whose content, or part of it, must be in an older backup.
 struct Wanted {
     std::string name;
-    AssembledFile* assembled = nullptr;      // null: the file was not changed since
-    std::optional<backup::Digest> sha256{};  // of a file that was not changed, as the child knows it
+    AssembledFile* assembled = nullptr;              // null: the file was not changed since
+    std::optional<backup::FileChecksum> checksum{};  // of a file that was not changed, as the child knows it
 };
 
 Status not_in_parent(const std::string& file, const BackupContents& parent) {
@@ -55,18 +55,18 @@ private:
             const auto listed = files.find(file.name);
             if (listed == files.end() && level.contents->listed) return not_in_parent(file.name, *level.contents);
             const ListedFile said = listed == files.end() ? ListedFile{} : listed->second;
-            if (file.sha256 && said.sha256 && *file.sha256 != *said.sha256)
+            if (file.checksum && said.checksum && *file.checksum != *said.checksum)
                 return Status(Kind::kCorrupt, "the backups contradict each other about file " + quoted(file.name) +
                                                   " of backup " + quoted(level.contents->name));
-            claim(level, file.name, said, file.assembled, older, file.sha256);
+            claim(level, file.name, said, file.assembled, older, file.checksum);
         }
         return {};
     }
 
     // `assembled`: newer backups have increments of the file.
     void claim(Level& level, const std::string& name, const ListedFile& listed, AssembledFile* assembled,
-               std::vector<Wanted>& older, std::optional<backup::Digest> known = std::nullopt) {
-        if (!known && assembled == nullptr) known = listed.sha256;
+               std::vector<Wanted>& older, std::optional<backup::FileChecksum> known = std::nullopt) {
+        if (!known && assembled == nullptr) known = listed.checksum;
         if (listed.kind == FileKind::kSkipped) {
             older.push_back({name, assembled, known});
             return;

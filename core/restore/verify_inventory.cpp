@@ -179,7 +179,7 @@ private:
             }
             InventoryFile& listed = backup_->files[*name];
             listed.size = file.size;
-            listed.sha256 = file.sha256;
+            listed.checksum = file.checksum;
         }
         mark(backup_->manifest->incremented, FileKind::kIncrement, problems);
         mark(backup_->manifest->skipped, FileKind::kSkipped, problems);
@@ -303,8 +303,8 @@ private:
     }
 
     // WAL-RUS lists "part_001.tar" where the object is "part_001.tar.br".
-    std::unordered_map<std::string, std::unordered_set<std::string>>::const_iterator find_file_set(
-        const std::string& part) const {
+    std::unordered_map<std::string, std::unordered_set<std::string>>::const_iterator
+    find_file_set(const std::string& part) const {
         const auto exact = file_sets_.find(part);
         if (exact != file_sets_.end()) return exact;
         const std::size_t extension = part.rfind(".tar.");
@@ -374,8 +374,9 @@ void check_inherited_files(Inventory& delta) {
             continue;
         }
         const bool sizes_differ = file.size && before->second.size && file.size != before->second.size;
-        const bool digests_differ = file.sha256 && before->second.sha256 && file.sha256 != before->second.sha256;
-        if (file.kind == FileKind::kSkipped && (sizes_differ || digests_differ)) other.push_back(name);
+        const bool checksums_differ =
+            file.checksum && before->second.checksum && file.checksum != before->second.checksum;
+        if (file.kind == FileKind::kSkipped && (sizes_differ || checksums_differ)) other.push_back(name);
     }
     if (!lost.empty())
         delta.problems.error("builds on files that its parent " + quoted(parent.name()) +

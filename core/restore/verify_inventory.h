@@ -21,7 +21,7 @@ namespace forge::restore {
 struct InventoryFile {
     FileKind kind = FileKind::kWhole;
     std::optional<std::uint64_t> size;  // of the whole file
-    std::optional<backup::Digest> sha256;
+    std::optional<backup::FileChecksum> checksum;
     std::atomic<bool> seen{false};
 };
 struct InventoryPart {

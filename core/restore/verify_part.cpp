@@ -146,8 +146,8 @@ private:
     }
 
     Status check_whole(TarReader& tar, const TarEntry& entry, const std::string& name, const InventoryFile* file) {
-        std::optional<backup::Sha256> hash;
-        if (file != nullptr && file->sha256) hash.emplace();
+        std::optional<backup::FileHash> hash;
+        if (file != nullptr && file->checksum) hash.emplace(*file->checksum);
         auto pages = judge_for(name);
         std::string* text = keeper_of(name);
         const bool relation = backup::parse_relation_file(base_name(name)).has_value();
@@ -173,8 +173,8 @@ private:
                             std::to_string(*file->size));
         else if (size != entry.size)
             problems_.error("has file " + quoted(name) + " cut off");
-        else if (hash && hash->finish() != *file->sha256)
-            problems_.error("has file " + quoted(name) + ", which does not match its digest");
+        else if (hash && hash->finish() != *file->checksum)
+            problems_.error("has file " + quoted(name) + ", which does not match its checksum");
         if (pages) report_pages(name, *pages);
         if (text != nullptr && name == kLabelName) check_label(*text);
         return {};

@@ -49,6 +49,7 @@ void cut_and_flip(FuzzedDataProvider& input) {
         file.path = layout::is_utf8(path) ? path : "x";
         file.size = input.ConsumeIntegral<std::uint64_t>();
         file.mtime_seconds = input.ConsumeIntegral<std::int64_t>();
+        if (input.ConsumeBool()) file.checksum = input.ConsumeIntegral<backup::Crc32c>();
         manifest.files.files.push_back(std::move(file));
     }
     std::string text = written(manifest);

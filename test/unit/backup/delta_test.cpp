@@ -223,10 +223,10 @@ TEST_F(Delta, ObjectsHaveWhatReadersNeed) {
     EXPECT_THAT(manifest.skipped, Contains("base/5/16384.1"));
     EXPECT_THAT(manifest.skipped, Not(Contains("postgresql.conf")));
     EXPECT_EQ(manifest.files.files.size(), manifest_of(kFull).files.files.size());
-    EXPECT_FALSE(find_file(manifest, "base/5/16384")->sha256);
+    EXPECT_FALSE(find_file(manifest, "base/5/16384")->checksum);
     EXPECT_EQ(find_file(manifest, "base/5/16384")->size, 40 * kPageSize);
-    EXPECT_EQ(find_file(manifest, "base/5/16384.1")->sha256,
-              sha256(as_bytes(test::read_text(cluster_.data("base/5/16384.1")))));
+    EXPECT_EQ(find_file(manifest, "base/5/16384.1")->checksum,
+              file_checksum(as_bytes(test::read_text(cluster_.data("base/5/16384.1")))));
 }
 
 // A file written twice in one tick of the clock has the same time before and after.
@@ -275,7 +275,7 @@ TEST_F(Delta, ParentWithoutManifest) {
     EXPECT_THAT(manifest.skipped, Contains("base/5/16384.1"));
     const ManifestFile* file = find_file(manifest, "base/5/16384.1");
     ASSERT_NE(file, nullptr);
-    EXPECT_FALSE(file->sha256);
+    EXPECT_FALSE(file->checksum);
     EXPECT_EQ(file->size, 2 * kPageSize);
 }
 
@@ -350,7 +350,7 @@ TEST_F(Delta, ChainEndsAtTheLimit) {
     EXPECT_EQ(sentinel["DeltaFullName"], kFull);
     EXPECT_EQ(sentinel["DeltaLSN"], 0x7000028);
     // What two backups skipped is still known by its digest.
-    EXPECT_TRUE(find_file(manifest_of(second), "base/5/16384.1")->sha256);
+    EXPECT_TRUE(find_file(manifest_of(second), "base/5/16384.1")->checksum);
     EXPECT_EQ(expect_name(make(0xB000028)), "base_00000001000000000000000B");
     EXPECT_THAT(logger_.notices(), HasSubstr("ends a chain of 2 deltas"));
 }

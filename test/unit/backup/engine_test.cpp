@@ -148,7 +148,7 @@ TEST_F(Engine, ManifestHoldsEveryPartAndFile) {
     const ManifestFile* file = find_file(found, "base/5/16384");
     ASSERT_NE(file, nullptr);
     EXPECT_EQ(file->size, content.size());
-    EXPECT_EQ(file->sha256, sha256(as_bytes(content)));
+    EXPECT_EQ(file->checksum, file_checksum(as_bytes(content)));
     for (const char* name :
          {"global/pg_control", "backup_label", "tablespace_map", "pg_tblspc/16386/PG_15_202209061/5/16390"})
         EXPECT_NE(find_file(found, name), nullptr) << name;
@@ -189,8 +189,7 @@ TEST_F(Engine, ABackupOfAStandbyMayEndOnALaterTimeline) {
     auto engine = begin(start);
     ASSERT_TRUE(engine.ok());
     ASSERT_TRUE((*engine)->copy_files().ok());
-    test::write_text(cluster_.data("pg_wal/00000003.history"),
-                     "1\t0/5000080\tno reason\n2\t0/50000A0\tno reason\n");
+    test::write_text(cluster_.data("pg_wal/00000003.history"), "1\t0/5000080\tno reason\n2\t0/50000A0\tno reason\n");
     BackupStop stop = cluster_.stop();
     stop.timeline = 3;
     const auto report = (*engine)->finish(stop);
@@ -203,7 +202,8 @@ TEST_F(Engine, ABackupOfAStandbyMayEndOnALaterTimeline) {
     ASSERT_THAT(*backups, SizeIs(1));
     EXPECT_EQ(backups->front().timeline(), 1U);
     EXPECT_EQ(backups->front().finish_timeline(), 3U);
-    const auto source = cluster_.repository()->open_object(folder() + "forge_manifest.json.zst", codec::Method::kZstd, {});
+    const auto source =
+        cluster_.repository()->open_object(folder() + "forge_manifest.json.zst", codec::Method::kZstd, {});
     ASSERT_TRUE(source.ok());
     const auto manifest = parse_manifest(read_all_text(**source, 1 << 20).value());
     ASSERT_TRUE(manifest.ok()) << manifest.status().to_string();
@@ -377,22 +377,22 @@ protected:
         const ManifestFile* file = find_file(found, "base/5/16999");
         ASSERT_NE(file, nullptr);
         EXPECT_EQ(file->size, content.size());
-        ASSERT_TRUE(file->sha256);
-        digest_ = *file->sha256;
+        ASSERT_TRUE(file->checksum);
+        checksum_ = *file->checksum;
     }
-    Digest digest_{};
+    FileChecksum checksum_;
 };
 
 TEST_F(MovingFile, GrownIsCutOffAtTheSizeItHad) {
     run([](const std::string& file) { fs::resize_file(file, 3 << 20); });
-    EXPECT_EQ(digest_, sha256(Bytes(1 << 20, 0x55)));
+    EXPECT_EQ(checksum_, file_checksum(Bytes(1 << 20, 0x55)));
 }
 
 TEST_F(MovingFile, ShrunkIsFilledWithZeros) {
     run([](const std::string& file) { fs::resize_file(file, 600'000); });
     Bytes expected(1 << 20, 0);
     std::fill_n(expected.begin(), 600'000, std::uint8_t{0x55});
-    EXPECT_EQ(digest_, sha256(expected));
+    EXPECT_EQ(checksum_, file_checksum(expected));
 }
 
 // D4: the backup is made, and everybody is told.

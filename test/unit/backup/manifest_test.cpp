@@ -9,8 +9,8 @@
 namespace forge::backup {
 namespace {
 
-using ::testing::HasSubstr;
 using test::signed_again;
+using ::testing::HasSubstr;
 
 Manifest sample() {
     Manifest manifest;
@@ -18,7 +18,7 @@ Manifest sample() {
     manifest.sentinel_sha256 = sha256(as_bytes("{}"));
     manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))},
                       {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
-    manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, sha256(as_bytes("1"))},
+    manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, file_checksum(as_bytes("123456789"))},
                             {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
     manifest.files.wal = {{3, 0x5000028, 0x100000128}};
     return manifest;
@@ -31,7 +31,7 @@ Manifest delta_sample() {
     manifest.parent_sentinel_sha256 = sha256(as_bytes("parent"));
     manifest.incremented = {"base/5/1259"};
     manifest.skipped = {"odd \"name\" \xC3\xBC\\"};
-    manifest.files.files.front().sha256.reset();
+    manifest.files.files.front().checksum.reset();
     return manifest;
 }
 
@@ -50,9 +50,7 @@ TEST(FileManifest, TextOfTheServer) {
         "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n"
         "\"Files\": [\n"
         "{ \"Path\": \"base/5/1259\", \"Size\": 8192, \"Last-Modified\": \"2026-11-18 11:06:40 GMT\", "
-        "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
-        to_hex(sha256(as_bytes("1"))) +
-        "\" },\n"
+        "\"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"839206e3\" },\n"
         "{ \"Path\": \"odd \\\"name\\\" \xC3\xBC\\\\\", \"Size\": 3, \"Last-Modified\": \"2026-11-18 11:06:41 GMT\", "
         "\"Checksum-Algorithm\": \"SHA256\", \"Checksum\": \"" +
         to_hex(sha256(as_bytes("2"))) +
@@ -87,7 +85,7 @@ TEST(Manifest, ReadsWhatItWrites) {
     ASSERT_EQ(after->files.files.size(), 2U);
     EXPECT_EQ(after->files.files[1].path, before.files.files[1].path);
     EXPECT_EQ(after->files.files[1].mtime_seconds, 1'795'000'001);
-    EXPECT_EQ(after->files.files[1].sha256, before.files.files[1].sha256);
+    EXPECT_EQ(after->files.files[1].checksum, before.files.files[1].checksum);
     ASSERT_EQ(after->files.wal.size(), 1U);
     EXPECT_EQ(after->files.wal[0].timeline, 3U);
     EXPECT_EQ(after->files.wal[0].end, 0x100000128U);
@@ -103,8 +101,8 @@ TEST(Manifest, ReadsTheManifestOfADelta) {
     EXPECT_EQ(after->sentinel_sha256, before.sentinel_sha256);
     EXPECT_EQ(after->incremented, before.incremented);
     EXPECT_EQ(after->skipped, before.skipped);
-    EXPECT_FALSE(after->files.files[0].sha256);
-    EXPECT_EQ(after->files.files[1].sha256, before.files.files[1].sha256);
+    EXPECT_FALSE(after->files.files[0].checksum);
+    EXPECT_EQ(after->files.files[1].checksum, before.files.files[1].checksum);
     EXPECT_EQ(text_of(*after), text_of(before));
 }
 
@@ -126,7 +124,7 @@ TEST(Manifest, EveryCutAndEveryChangedByteIsCorrupt) {
 TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
     const std::string text = text_of(sample());
     EXPECT_TRUE(parse_manifest(signed_again(text, ",\"parts\"", ",\"new\":1,\"parts\"")).ok());
-    const Status status = parse_manifest(signed_again(text, "\"version\":2", "\"version\":3")).status();
+    const Status status = parse_manifest(signed_again(text, "\"version\":3", "\"version\":4")).status();
     EXPECT_EQ(status.kind(), Kind::kInvalid);
     EXPECT_THAT(status.hint(), HasSubstr("at least as new"));
     EXPECT_EQ(parse_manifest(signed_again(text, to_hex(sha256(as_bytes("{}"))), "12")).status().kind(), Kind::kCorrupt);
@@ -141,12 +139,22 @@ TEST(Manifest, VersionOneHasDigestsOfTarStreams) {
     EXPECT_FALSE(parse_manifest(text_of(before))->parts[0].of_tar_stream);
 }
 
+TEST(Manifest, OtherChecksumsOfFilesAreCorrupt) {
+    const auto kind = [](const char* algorithm, const char* text) {
+        return parse_file_checksum(algorithm, text).status().kind();
+    };
+    EXPECT_EQ(kind("SHA512", "839206e3"), Kind::kCorrupt);
+    EXPECT_EQ(kind("CRC32C", "839206"), Kind::kCorrupt);
+    EXPECT_EQ(kind("CRC32C", "839206xx"), Kind::kCorrupt);
+    EXPECT_EQ(kind("SHA256", "839206e3"), Kind::kCorrupt);
+}
+
 // Numbers were wrapped and rounded to fit: a version of 1.9 passed for 1, a size of -1 for the largest of all.
 TEST(Manifest, NumbersThatDoNotFitAreCorrupt) {
     const std::string text = text_of(sample());
     for (const char* version : {"1.9", "-1", "1e300", "\"1\"", "null"})
         EXPECT_EQ(
-            parse_manifest(signed_again(text, "\"version\":2", "\"version\":" + std::string(version))).status().kind(),
+            parse_manifest(signed_again(text, "\"version\":3", "\"version\":" + std::string(version))).status().kind(),
             Kind::kCorrupt)
             << version;
     for (const char* size : {"-1", "1.5", "1e300", "18446744073709551616"})

@@ -23,7 +23,7 @@ inline std::string version_one(const backup::Manifest& manifest) {
     std::string text(as_text(sink.bytes()));
     const std::string member = "\"compressed_sha256\"";
     for (std::size_t at; (at = text.find(member)) != std::string::npos;) text.replace(at, member.size(), "\"sha256\"");
-    return signed_again(text, "\"version\":2", "\"version\":1");
+    return signed_again(text, "\"version\":3", "\"version\":1");
 }
 
 }  // namespace forge::test

@@ -87,7 +87,8 @@ protected:
         ASSERT_NE(at, std::string::npos) << text;
         test::write_text(path, text.replace(at, text.find('}', at) - at, ""));
     }
-    // As it was made by a version of this program that took digests of tar streams; of the part `wrong`, another one.
+    // As it was made by a version of this program that took digests of tar streams and files; of the part or file
+    // `wrong`, another one.
     void make_version_one(const std::string& wrong = "") {
         const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
         auto source = repository_->open_object(key, codec::Method::kZstd, {});
@@ -97,6 +98,11 @@ protected:
             const std::string tar = read_all_text(**source, 64 << 20).value();
             part.sha256 = backup::sha256(as_bytes(part.name == wrong ? tar + "x" : tar));
         }
+        for (backup::ManifestFile& file : manifest->files.files)
+            if (file.path == "base/5/16384") {
+                const std::string content = test::read_text(cluster_.data(file.path));
+                file.checksum = backup::sha256(as_bytes(file.path == wrong ? content + "x" : content));
+            }
         auto sink = repository_->create(key, codec::Method::kZstd, {});
         ASSERT_TRUE((*sink)->write(as_bytes(test::version_one(*manifest))).ok());
         ASSERT_TRUE((*sink)->finish().ok());
@@ -142,12 +148,15 @@ INSTANTIATE_TEST_SUITE_P(All, FetchMethods,
 TEST_F(FetchTest, ManifestOfVersionOneIsReadAsWell) {
     make_backup();
     make_version_one();
-    ASSERT_TRUE(fetch(repository_, kName).ok());
+    const Status status = fetch(repository_, kName);
+    ASSERT_TRUE(status.ok()) << status.to_string();
     EXPECT_EQ(test::differences(test::tree_of(target_), expected_tree(cluster_, target_, new_tablespace_)), "");
     fs::remove_all(target_);
     fs::remove_all(new_tablespace_);
-    make_version_one("part_003.tar.zst");
-    expect_refused("part_003.tar.zst");
+    for (const char* wrong : {"part_003.tar.zst", "base/5/16384"}) {
+        make_version_one(wrong);
+        expect_refused(wrong);
+    }
 }
 
 // S16: before the target is touched.
