@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <future>
+#include <system_error>
 
 #include "core/base/crash_point.h"
 #include "core/base/text.h"
@@ -11,6 +13,7 @@ namespace forge::store::s3 {
 namespace {
 
 constexpr milliseconds kAbortTime{5000};
+constexpr milliseconds kCancelPoll{50};
 
 bool looks_like_md5(const std::string& etag) {
     return etag.size() == 32 &&
@@ -34,6 +37,8 @@ Status check_etag(const Answer& answer, const Bytes& digest) {
     return Status(Kind::kCorrupt, "the store received other content than was sent (its digest is " + etag + ")");
 }
 
+// Parts are sent one after the other, each in a thread of its own while the next one fills: neither the store nor who
+// makes the content waits for the other. That takes the memory of two parts.
 class Upload final : public Sink {
 public:
     Upload(Client& client, std::string key, std::string shown_key, const CallContext& context, NameValues conditions)
@@ -45,13 +50,14 @@ public:
     Status finish() override;
 
 private:
-    std::uint64_t part_size() const {
-        return part_size_at(client_.options().part_size, static_cast<int>(etags_.size()) + 1);
-    }
+    int part_number() const { return static_cast<int>(etags_.size()) + (sending_.valid() ? 1 : 0) + 1; }
+    std::uint64_t part_size() const { return part_size_at(client_.options().part_size, part_number()); }
     void append(ByteView data);
     Status put_whole();
     Status begin();
     Status send_part();
+    PutRequest part_request(int number) const;
+    Status await_part();
     Status complete();
     Status confirm(const std::string& etag, const Status& error);
     std::string multipart_etag() const;
@@ -62,14 +68,20 @@ private:
     std::string shown_key_;
     CallContext context_;
     NameValues conditions_;
-    Bytes part_;
+    Bytes part_;             // that fills
+    Bytes sent_;             // that is on its way
     std::string upload_id_;  // empty while everything fits into one part
     std::vector<std::string> etags_;
-    Bytes digests_;  // of the parts, one after the other: what the whole object's ETag is made of
+    Bytes digests_;          // of the parts, one after the other: what the whole object's ETag is made of
+    CancelToken no_longer_;  // stops what is on its way
+    Result<PutResult> answer_{PutResult{}};  // to `sent_`
+    std::future<void> sending_;              // last: it waits for the thread that uses all the others
 };
 
 // Our own deadline and nobody's token: parts that nobody completes cost money for ever.
 Upload::~Upload() {
+    no_longer_.cancel();
+    sending_ = {};
     if (upload_id_.empty()) return;
     const CallContext context{.deadline = Deadline::after(kAbortTime), .cancel = nullptr, .max_attempts = 2};
     // What this leaves behind in the worst case, remove_leftovers() finds.
@@ -102,15 +114,15 @@ Status Upload::finish() {
         return {};
     }
     FORGE_TRY(fail(send_part()));
-    part_ = {};
+    FORGE_TRY(fail(await_part()));
+    part_ = sent_ = {};
     FORGE_CRASH_POINT("upload-parts-sent");
     return fail(complete());
 }
 
 Status Upload::put_whole() {
     Trace trace;
-    PutRequest request{
-        .key = key_, .headers = object_headers(client_.options()), .content = part_, .trace = &trace};
+    PutRequest request{.key = key_, .headers = object_headers(client_.options()), .content = part_, .trace = &trace};
     request.headers.insert(request.headers.end(), conditions_.begin(), conditions_.end());
     const Status status = put_object(client_, request, context_).status();
     // An attempt without answer may have been the one that changed what the condition is about.
@@ -131,18 +143,38 @@ Status Upload::begin() {
     return {};
 }
 
+PutRequest Upload::part_request(int number) const {
+    return {.key = key_, .query = {{"partNumber", std::to_string(number)}, {"uploadId", upload_id_}}, .content = sent_};
+}
+
 Status Upload::send_part() {
+    FORGE_TRY(await_part());
     if (upload_id_.empty()) FORGE_TRY(begin());
-    if (etags_.size() == static_cast<std::size_t>(kMaxParts))
-        return Status(Kind::kExhausted, "the object has more than 10000 parts");
-    const PutRequest request{.key = key_,
-                             .query = {{"partNumber", std::to_string(etags_.size() + 1)}, {"uploadId", upload_id_}},
-                             .content = part_};
-    FORGE_ASSIGN(PutResult part, put_object(client_, request, context_));
-    etags_.push_back(std::move(part.etag));
-    const Bytes digest = md5(part_);
-    digests_.insert(digests_.end(), digest.begin(), digest.end());
+    const int number = part_number();
+    if (number > kMaxParts) return Status(Kind::kExhausted, "the object has more than 10000 parts");
+    sent_.swap(part_);
     part_.clear();
+    const auto put = [this, number](const CancelToken* cancel) {
+        CallContext context = context_;
+        context.cancel = cancel;
+        answer_ = put_object(client_, part_request(number), context);
+    };
+    try {
+        sending_ = std::async(std::launch::async, put, &no_longer_);
+    } catch (const std::system_error&) {  // there can be no more threads: await_part() sends it
+        sending_ = std::async(std::launch::deferred, put, context_.cancel);
+    }
+    return {};
+}
+
+Status Upload::await_part() {
+    if (!sending_.valid()) return {};
+    while (sending_.wait_for(kCancelPoll) == std::future_status::timeout)
+        if (cancel_of(context_).cancelled()) no_longer_.cancel();
+    sending_.get();
+    FORGE_TRY(answer_.status());
+    etags_.push_back(std::move(answer_->etag));
+    digests_.insert(digests_.end(), answer_->md5.begin(), answer_->md5.end());
     return {};
 }
 
@@ -152,12 +184,12 @@ Status Upload::complete() {
     const std::string body = complete_body(etags_);
     Trace trace;
     Request request{.method = "POST",
-                          .key = key_,
-                          .query = {{"uploadId", upload_id_}},
-                          .headers = conditions_,
-                          .body = as_bytes(body),
-                          .slow = true,
-                          .trace = &trace};
+                    .key = key_,
+                    .query = {{"uploadId", upload_id_}},
+                    .headers = conditions_,
+                    .body = as_bytes(body),
+                    .slow = true,
+                    .trace = &trace};
     request.headers.emplace_back("content-type", "application/xml");
     // The store sends the header of success first and may fail afterwards: the body decides.
     const std::string bucket = client_.options().bucket;
@@ -204,7 +236,7 @@ NameValues object_headers(const S3Options& options) {
 }
 
 Result<PutResult> put_object(Client& client, const PutRequest& request, const CallContext& context) {
-    const Bytes digest = md5(request.content);
+    Bytes digest = md5(request.content);
     Request http{.method = "PUT",
                  .key = request.key,
                  .query = request.query,
@@ -218,7 +250,7 @@ Result<PutResult> put_object(Client& client, const PutRequest& request, const Ca
         return status;
     };
     FORGE_ASSIGN(const Answer answer, client.call(http, context, check));
-    return PutResult{unquoted(answer.response.header("etag"))};
+    return PutResult{unquoted(answer.response.header("etag")), std::move(digest)};
 }
 
 std::unique_ptr<Sink> make_upload(Client& client, const std::string& key, const std::string& shown_key,

@@ -27,6 +27,7 @@ struct PutRequest {
 };
 struct PutResult {
     std::string etag;
+    Bytes md5;  // of the content; empty where MD5 is forbidden
 };
 Result<PutResult> put_object(Client& client, const PutRequest& request, const CallContext& context);
 

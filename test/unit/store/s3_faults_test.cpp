@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <future>
 #include <thread>
 
 #include "core/base/text.h"
@@ -543,6 +544,38 @@ TEST_F(S3Faults, MultipartUploadSendsItsParts) {
                             "PUT /bucket/p/key?partNumber=2&uploadId=id", "POST /bucket/p/key?uploadId=id"));
     EXPECT_EQ(server_->seen()[1].headers.at("content-length"), "1000");
     EXPECT_FALSE(server_->seen()[1].headers.at("content-md5").empty());
+}
+
+// The store answers for the first part only when the second is full.
+TEST_F(S3Faults, PartIsSentWhileTheNextFills) {
+    std::promise<void> full;
+    auto steps = multipart({answer(200, kCompleted)});
+    steps[1] = [accept = accept_put(), may = full.get_future().share()](Conversation& c) {
+        may.wait_for(seconds(30));
+        accept(c);
+    };
+    script(std::move(steps));
+    const auto sink = must(store_->create("key", context()));
+    expect_ok(sink->write(as_bytes(random_text(2000))));
+    full.set_value();
+    expect_ok(sink->finish());
+    EXPECT_THAT(server_->requests(), SizeIs(4));  // none was tried again
+}
+
+// Nothing of its answer is waited for.
+TEST_F(S3Faults, UploadGivenUpStopsThePartOnItsWay) {
+    script({multipart({})[0], hang(), answer(204)});
+    {
+        S3Options patient = options(server_->endpoint());
+        patient.first_byte_timeout = patient.stall_timeout = std::chrono::hours(1);
+        store_ = must(open_s3_store(patient, logger_));
+        CallContext how = context();
+        how.deadline = Deadline::never();
+        const auto sink = must(store_->create("key", how));
+        expect_ok(sink->write(as_bytes(random_text(1500))));
+        while (requests() < 2) std::this_thread::yield();
+    }
+    EXPECT_EQ(server_->requests().back(), "DELETE /bucket/p/key?uploadId=id");
 }
 
 TEST_F(S3Faults, S12ErrorInsideASuccessfulAnswerIsAFailure) {
