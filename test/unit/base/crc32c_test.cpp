@@ -23,6 +23,16 @@ TEST(Crc32c, PortableFormAgreesAtEveryLengthAndAlignment) {
         }
 }
 
+// Where runs of the data are worked on side by side.
+TEST(Crc32c, PortableFormAgreesOnLongData) {
+    Bytes data(20'000);
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::uint8_t>(i * i / 7 + i);
+    for (std::size_t size = 3000; size <= data.size(); size += 71) {
+        const ByteView part = ByteView(data).first(size);
+        ASSERT_EQ(crc32c(part, 0x12345678), crc32c_portable(part, 0x12345678)) << size;
+    }
+}
+
 TEST(Crc32c, ContinuesOverPieces) {
     const std::string_view text = "the quick brown fox";
     EXPECT_EQ(crc32c(as_bytes(text.substr(7)), crc32c(as_bytes(text.substr(0, 7)))), crc32c(as_bytes(text)));
