@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/background.h"
 #include "cli/common.h"
 #include "cli/exit_codes.h"
 #include "cli/progress_line.h"
@@ -120,6 +121,7 @@ private:
                           "Run this command on the server's machine, as the user the server runs as.");
         const std::shared_ptr<repository::Repository> repository = session_.open(arguments_.data_directory);
         if (!repository) return Status(Kind::kInvalid, "the backup was not started");
+        lower_priority();
         FORGE_TRY(refuse_unwanted_clone(session_.loaded().settings, arguments_.data_directory,
                                         read_cluster_name(arguments_.data_directory)));
         FORGE_ASSIGN(backup::BackupStart start, start_backup(connection));

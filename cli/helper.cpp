@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "cli/background.h"
 #include "cli/command_line.h"
 #include "cli/exit_codes.h"
 #include "cli/helper_roles.h"
@@ -59,20 +59,6 @@ void volunteer_for_out_of_memory() {
     ::close(fd);
 }
 
-// Leaves the processors to whoever else wants them: a competitor at the usual level 0 gets nine tenths. Disk priority
-// follows where the disk's scheduler knows any (ioprio_set(2)). Threads inherit it, so it comes before them.
-void work_in_background() {
-    constexpr int kLevel = 10;
-    [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, kLevel);
-    // Where sessions compete instead of processes, that of the session counts (sched(7), "The autogroup feature"). The
-    // server's worker, which is the only other process in it, does next to nothing.
-    const int fd = ::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    const std::string level = std::to_string(kLevel);
-    [[maybe_unused]] const ssize_t ignored = ::write(fd, level.data(), level.size());
-    ::close(fd);
-}
-
 bool is_pipe(int fd) {
     struct stat info {};
     return ::fstat(fd, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
@@ -101,7 +87,8 @@ int serve(int output, int signals) {
     ChannelLogger logger(channel);
     const std::optional<Hello> hello = greet(channel);
     if (!hello) return kExitOk;
-    if (hello->role == "backup") work_in_background();
+    // The server's worker, which is the only other process in the session, does next to nothing.
+    if (hello->role == "backup") lower_priority_of_session();
     ::prctl(PR_SET_DUMPABLE, 0);  // keys will be in memory; takes the right to files in /proc away
     if (hello->role == "archiver")
         run_archiver_role(channel, logger, *hello);

@@ -108,6 +108,10 @@ void define_limit_settings() {
                   nullptr, &settings.disk_rate_limit, 0, {0, INT_MAX}, GUC_UNIT_BYTE);
     define_number("forge_backup.network_rate_limit", "Bytes a second that go to the store at most; 0 for no limit.",
                   nullptr, &settings.network_rate_limit, 0, {0, INT_MAX}, GUC_UNIT_BYTE);
+    define_number("forge_backup.cpu_limit",
+                  "Percent of the processors that a base backup takes at most while others are busy.",
+                  "In effect while others use more than half of the processors; 100 means no limit.",
+                  &settings.cpu_limit, 10, {1, 100});
     define_number("forge_backup.memory_limit", "Memory that one helper process may use.", nullptr,
                   &settings.memory_limit, 256 * 1024, {64 * 1024, INT_MAX}, GUC_UNIT_KB);
     define_number("forge_backup.backlog_limit", "WAL waiting for the store above which it is dropped; 0 for never.",
@@ -158,6 +162,7 @@ std::vector<std::string> settings_snapshot() {
     add("download_concurrency", number_text_unless(settings.download_concurrency, 0));
     add("disk_rate_limit", number_text(settings.disk_rate_limit));
     add("network_rate_limit", number_text(settings.network_rate_limit));
+    add("cpu_limit", number_text(settings.cpu_limit));
     add("memory_limit", number_text(settings.memory_limit, kKilobyte));
     add("backlog_limit", number_text(settings.backlog_limit, kKilobyte * kKilobyte));
     return snapshot;

@@ -34,6 +34,7 @@ struct SettingValues {
     int download_concurrency;
     int disk_rate_limit;     // bytes a second
     int network_rate_limit;  // bytes a second
+    int cpu_limit;           // percent of all processors
     int memory_limit;        // kilobytes
     int backlog_limit;       // megabytes
     int check_interval;      // milliseconds

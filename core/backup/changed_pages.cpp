@@ -67,7 +67,7 @@ Result<std::optional<ChangedPages>> find_changed_pages(int fd, const std::string
     for (std::uint64_t at = 0; at < size;) {
         FORGE_TRY(search.stop.check());
         const MutableBytes block(buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, size - at)));
-        if (!search.disk_limit.acquire(block.size(), search.stop)) return search.stop.check();
+        if (!search.limit.acquire(block.size(), search.stop)) return search.stop.check();
         const auto filled = read_fd(fd, block, path);
         if (!filled.ok() && checker == nullptr) return filled.status();
         if (!filled.ok()) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/backup/page_check.h"
-#include "core/base/rate_limiter.h"
+#include "core/backup/read_limit.h"
 
 namespace forge::backup {
 
@@ -31,7 +31,7 @@ PageState page_state(ByteView page, Lsn since);
 
 struct PageSearch {
     Lsn since = 0;
-    RateLimiter& disk_limit;
+    ReadLimit& limit;
     const CancelToken& stop;
     std::atomic<std::uint64_t>& bytes_done;
 };

@@ -45,7 +45,7 @@ Status look_for_changes(ScanEntry& file, const DeltaParent& parent, PackContext&
     }
     // Up to the size of the walk, or less: what was added since is in the WAL of this backup.
     std::optional<PageChecker> checker = page_checker(context, file, fd->get());
-    const PageSearch search{parent.start_lsn(), context.disk_limit, context.stop, context.progress.bytes_done};
+    const PageSearch search{parent.start_lsn(), context.limit, context.stop, context.progress.bytes_done};
     FORGE_ASSIGN(auto pages, find_changed_pages(fd->get(), path, file.size, checker ? &*checker : nullptr, search));
     if (pages) file.changed = std::make_shared<const ChangedPages>(std::move(*pages));
     return {};

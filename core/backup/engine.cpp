@@ -77,7 +77,8 @@ public:
            Progress& progress, const CancelToken& cancel, Logger& logger)
         : repository_(std::move(repository)), start_(std::move(start)), major_(major), progress_(progress),
           cancel_(cancel), logger_(logger), name_(full_name(start_)),
-          method_(repository_->settings().backup_compression), disk_limit_(repository_->settings().disk_rate_limit) {
+          method_(repository_->settings().backup_compression),
+          limit_(repository_->settings().disk_rate_limit, repository_->settings().cpu_limit) {
         if (start_.user_data.empty()) start_.user_data = repository_->settings().user_data;
         system_identifier_ = control.system_identifier;
         pages_have_right_size_ = control.block_size == kPageSize;
@@ -87,7 +88,7 @@ public:
         sources_.major_version = major;
         context_.reset(new PackContext{*repository_, name_, method_, repository_->settings().part_size_limit, sources_,
                                        start_.start_lsn, pages_have_checksums(control), control.relation_segment_blocks,
-                                       disk_limit_, progress_, workers_.stop(), logger_});
+                                       limit_, progress_, workers_.stop(), logger_});
     }
     ~Engine() override { abandon(); }
 
@@ -142,7 +143,7 @@ private:
     Logger& logger_;
     std::string name_;
     codec::Method method_;
-    RateLimiter disk_limit_;
+    ReadLimit limit_;
     WorkerGroup workers_{cancel_};
     ScanOptions sources_;
     std::unique_ptr<PackContext> context_;

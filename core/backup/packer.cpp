@@ -180,10 +180,10 @@ Status Packer::add_increment(const ScanEntry& entry, const std::string& path, in
     return end_file(std::move(member));
 }
 
-// Waits for the disk's limit; false when the backup stops.
+// Waits for the limit; false when the backup stops.
 bool Packer::may_read(std::uint64_t bytes) {
     const StageScope scope(&part_->measurement(), Stage::kWait);
-    return context_.disk_limit.acquire(bytes, context_.stop);
+    return context_.limit.acquire(bytes, context_.stop);
 }
 
 Result<std::size_t> Packer::read_timed(int fd, MutableBytes block, const std::string& path) {

@@ -11,11 +11,11 @@
 #include "core/backup/engine.h"
 #include "core/backup/manifest.h"
 #include "core/backup/page_check.h"
+#include "core/backup/read_limit.h"
 #include "core/backup/scan.h"
 #include "core/backup/tar_writer.h"
 #include "core/base/file.h"
 #include "core/base/measurement.h"
-#include "core/base/rate_limiter.h"
 
 namespace forge::backup {
 
@@ -28,7 +28,7 @@ struct PackContext {
     Lsn start_lsn;
     bool verify_pages;
     std::uint32_t relation_segment_blocks;
-    RateLimiter& disk_limit;
+    ReadLimit& limit;
     Progress& progress;
     const CancelToken& stop;
     Logger& logger;

@@ -70,6 +70,20 @@ Status load_rate(Draft& draft, const std::string& name, std::string_view variabl
     return {};
 }
 
+Status load_cpu_limit(Draft& draft) {
+    const auto found = draft.sources.setting("cpu_limit");
+    constexpr int kStandard = 10;
+    int percent = kStandard;
+    if (found) {
+        const auto number = parse_number<int>(trim(found->value));
+        if (!number || *number < 1 || *number > 100) return bad_number(*found, 1, 100);
+        percent = *number;
+    }
+    draft.settings.cpu_limit = percent / 100.0;
+    draft.note("cpu_limit", std::to_string(percent), found);
+    return {};
+}
+
 Status load_memory_limit(Draft& draft) {
     const auto found = draft.sources.setting("memory_limit");
     std::uint64_t& target = draft.settings.memory_limit;
@@ -132,6 +146,7 @@ Status load_limits(Draft& draft) {
     FORGE_TRY(load_streams(draft, "download_concurrency", "WALG_DOWNLOAD_CONCURRENCY", settings.download_concurrency));
     FORGE_TRY(load_rate(draft, "disk_rate_limit", "WALG_DISK_RATE_LIMIT", settings.disk_rate_limit));
     FORGE_TRY(load_rate(draft, "network_rate_limit", "WALG_NETWORK_RATE_LIMIT", settings.network_rate_limit));
+    FORGE_TRY(load_cpu_limit(draft));
     FORGE_TRY(load_memory_limit(draft));
     FORGE_TRY(load_part_size(draft));
     FORGE_TRY(load_corrupt_pages(draft));

@@ -54,7 +54,7 @@ protected:
                                   {kSince, limit_, stop_, bytes_done_});
     }
     test::TestDirectory directory_;
-    RateLimiter limit_{0};
+    ReadLimit limit_{0, 1};
     CancelToken stop_;
     std::atomic<std::uint64_t> bytes_done_{0};
 };

@@ -216,13 +216,16 @@ TEST_F(SettingsTest, Limits) {
     EXPECT_EQ(settings.retain, 2) << "as the scripts have it";
     EXPECT_EQ(settings.user_data, R"({"a": 12345678901234567890})");
     EXPECT_EQ(settings.memory_limit, 256U << 20);
+    EXPECT_EQ(settings.cpu_limit, 0.1);
     inputs_.explicit_values = {{"upload_concurrency", "4"}, {"download_concurrency", "0"}, {"disk_rate_limit", "20MB"},
-                               {"network_rate_limit", "0"}, {"memory_limit", "1 GB"},      {"retain", "0"}};
+                               {"network_rate_limit", "0"}, {"memory_limit", "1 GB"},      {"retain", "0"},
+                               {"cpu_limit", "25"}};
     settings = loaded();
     EXPECT_EQ(settings.upload_concurrency, 4);
     EXPECT_EQ(settings.download_concurrency, 3) << "0 is not set";
     EXPECT_EQ(settings.disk_rate_limit, 20U << 20);
     EXPECT_EQ(settings.memory_limit, 1U << 30);
+    EXPECT_EQ(settings.cpu_limit, 0.25);
     EXPECT_EQ(settings.retain, 0) << "keep all";
     inputs_.explicit_values["retain"] = "-1";
     EXPECT_EQ(loaded().retain, 2);
@@ -369,12 +372,12 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"upload_concurrency", "101", "\"101\""}, Bad{"download_concurrency", "-1", "\"-1\""},
         Bad{"WALG_UPLOAD_CONCURRENCY", "many", "\"many\""}, Bad{"disk_rate_limit", "fast", "invalid size"},
         Bad{"WALG_NETWORK_RATE_LIMIT", "1 Mbit", "invalid size"}, Bad{"memory_limit", "1MB", "too low"},
-        Bad{"WALG_TAR_SIZE_THRESHOLD", "0", "invalid size"}, Bad{"retain", "many", "\"many\""},
-        Bad{"BACKUP_NUM_TO_RETAIN", "-5", "\"-5\""}, Bad{"user_data", "{", "not valid JSON"},
-        Bad{"WALG_SENTINEL_USER_DATA", "text", "not valid JSON"}, Bad{"delta_max_steps", "-2", "\"-2\""},
-        Bad{"WALG_DELTA_MAX_STEPS", "many", "\"many\""}, Bad{"delta_origin", "latest", "unrecognized origin"},
-        Bad{"WALG_DELTA_ORIGIN", "FULL", "unrecognized origin"}, Bad{"backup_from", "leader", "unrecognized kind"},
-        Bad{"WALG_BACKUP_FROM_REPLICA", "perhaps", "\"perhaps\""},
+        Bad{"cpu_limit", "0", "invalid value \"0\""}, Bad{"WALG_TAR_SIZE_THRESHOLD", "0", "invalid size"},
+        Bad{"retain", "many", "\"many\""}, Bad{"BACKUP_NUM_TO_RETAIN", "-5", "\"-5\""},
+        Bad{"user_data", "{", "not valid JSON"}, Bad{"WALG_SENTINEL_USER_DATA", "text", "not valid JSON"},
+        Bad{"delta_max_steps", "-2", "\"-2\""}, Bad{"WALG_DELTA_MAX_STEPS", "many", "\"many\""},
+        Bad{"delta_origin", "latest", "unrecognized origin"}, Bad{"WALG_DELTA_ORIGIN", "FULL", "unrecognized origin"},
+        Bad{"backup_from", "leader", "unrecognized kind"}, Bad{"WALG_BACKUP_FROM_REPLICA", "perhaps", "\"perhaps\""},
         Bad{"WALG_DELTA_FROM_USER_DATA", "{", "not valid JSON"}));
 
 TEST_F(SettingsTest, KeyOfWrongLengthIsRefusedByName) {
