@@ -1,5 +1,7 @@
 #include "extension/backlog.h"
 
+#include <cmath>
+
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -13,10 +15,17 @@ namespace {
 // Two measurements closer than this say little: segments are large.
 constexpr std::int64_t kShortestSpan = 10 * USECS_PER_SEC;
 
+std::optional<std::uint64_t> wal_disk_free() {
+    struct statvfs disk {};
+    if (statvfs(XLOGDIR, &disk) != 0) return std::nullopt;
+    return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+}
+
 }  // namespace
 
 Backlog count_backlog() {
     Backlog backlog;
+    backlog.disk_free = wal_disk_free();
     DIR* const directory = opendir(XLOGDIR "/archive_status");
     if (directory == nullptr) return backlog;
     while (const dirent* const entry = readdir(directory)) {
@@ -50,12 +59,6 @@ Backlog recent_backlog(const SharedState& state) {
     return backlog;
 }
 
-std::optional<std::uint64_t> wal_disk_free() {
-    struct statvfs disk {};
-    if (statvfs(XLOGDIR, &disk) != 0) return std::nullopt;
-    return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-}
-
 void note_backlog(const Backlog& backlog) {
     update_state([&](SharedState& state) {
         BacklogInfo& info = state.backlog;
@@ -77,16 +80,16 @@ std::optional<double> backlog_growth(const SharedState& state, const Backlog& no
 std::optional<double> seconds_to_full_disk(const SharedState& state, const Backlog& now) {
     const auto growth = backlog_growth(state, now);
     if (!growth || *growth <= 0) return std::nullopt;
-    const auto free = wal_disk_free();
-    if (!free) return std::nullopt;
-    return static_cast<double>(*free) / *growth;
+    if (!now.disk_free) return std::nullopt;
+    return static_cast<double>(*now.disk_free) / *growth;
 }
 
 std::string megabytes(double bytes) {
-    std::array<char, 32> text{};
     constexpr double kMegabyte = 1 << 20;
-    pg_snprintf(text.data(), text.size(), "%.1f MB", bytes / kMegabyte);
-    return text.data();
+    // Many times cheaper than "%.1f".
+    const std::string tenths = std::to_string(std::llrint(bytes / kMegabyte * 10));
+    const bool has_whole = tenths.size() > 1;
+    return (has_whole ? tenths.substr(0, tenths.size() - 1) : "0") + "." + tenths.back() + " MB";
 }
 
 }  // namespace forge::server

@@ -12,9 +12,6 @@ Backlog count_backlog();
 // Of a copy of the shared state.
 Backlog recent_backlog(const SharedState& state);
 
-// Free bytes where pg_wal is, for the server's user; nothing if the system does not say.
-std::optional<std::uint64_t> wal_disk_free();
-
 // Remembers a measurement in shared memory. Called every kBacklogPause by the scheduler.
 inline constexpr std::chrono::seconds kBacklogPause{15};
 void note_backlog(const Backlog& backlog);

@@ -142,10 +142,14 @@ inline void raise(const Failure& failure) {
                     failure.hint[0] != '\0' ? errhint("%s", failure.hint) : 0));
 }
 
+// The same in every encoding of a server.
+inline bool is_plain(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c > 0; });
+}
+
 // Texts from outside the server may be in no encoding at all; a database accepts its own only.
 inline std::string in_server_encoding(std::string text) {
-    const auto is_plain = [](char c) { return c > 0; };
-    if (std::all_of(text.begin(), text.end(), is_plain)) return text;  // the same in every encoding of a server
+    if (is_plain(text)) return text;
     const char* const data = text.c_str();
     const int length = static_cast<int>(text.size());
     if (call_server([=] { return pg_verify_mbstr(GetDatabaseEncoding(), data, length, true); })) return text;

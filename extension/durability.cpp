@@ -48,6 +48,12 @@ std::optional<Place> place_of(std::string_view file) {
 
 XLogRecPtr start_of(XLogSegNo number) { return number * static_cast<std::uint64_t>(wal_segment_size); }
 
+// Just behind where the last record begins that a commit may need; asks every process that writes WAL, so it is not cheap.
+XLogRecPtr last_important() {
+    const XLogRecPtr start = GetLastImportantRecPtr();
+    return start == InvalidXLogRecPtr ? start : start + 1;
+}
+
 // The last moment at which all that was written is durable by now; if there was none, the earliest known with something
 // that is not.
 TimestampTz at_risk_since(const DurabilityInfo& info, const std::optional<Backlog>& known, XLogRecPtr durable,
@@ -149,15 +155,18 @@ void note_look(XLogRecPtr complete, bool all_there) {
 }
 
 XLogRecPtr written_so_far() {
-    const XLogRecPtr important = GetLastImportantRecPtr();  // where the record begins
-    XLogRecPtr start_from = InvalidXLogRecPtr;
-    update_state([&](SharedState& state) { start_from = state.durability.start_from; });
-    return std::max(important == InvalidXLogRecPtr ? important : important + 1, start_from);
+    XLogRecPtr written = last_important();
+    update_state([&](SharedState& state) { written = std::max(written, state.durability.start_from); });
+    return written;
 }
 
-void note_written() {
-    const XLogRecPtr written = written_so_far();
-    update_state([&](SharedState& state) { add_sample(state.durability, written, GetCurrentTimestamp()); });
+XLogRecPtr note_written() {
+    XLogRecPtr written = last_important();
+    update_state([&](SharedState& state) {
+        written = std::max(written, state.durability.start_from);
+        add_sample(state.durability, written, GetCurrentTimestamp());
+    });
+    return written;
 }
 
 bool is_covered(XLogRecPtr written, XLogRecPtr durable) {
@@ -172,9 +181,8 @@ AtRisk data_at_risk(const SharedState* state, const std::optional<Backlog>& back
         risk.state = State::kStandby;
         return risk;
     }
-    const XLogRecPtr written = written_so_far();
+    const XLogRecPtr written = note_written();
     risk.current = GetXLogInsertRecPtr();
-    note_written();
     risk.state = !XLogArchivingActive()                     ? State::kNotArchived
                  : state->store.state == StoreState::kOff   ? State::kOff
                  : state->durability.complete_to == InvalidXLogRecPtr ? State::kUnknown

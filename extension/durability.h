@@ -32,8 +32,8 @@ void note_look(XLogRecPtr complete, bool all_there);
 // On a primary: the end of what a commit may need of the WAL written so far. What the server writes in idleness, such as
 // its snapshots of running transactions, does not count.
 XLogRecPtr written_so_far();
-// Remembers it with the time, so that it is known later since when something is at risk.
-void note_written();
+// Remembers it with the time, so that it is known later since when something is at risk; returns it.
+XLogRecPtr note_written();
 // Nothing between `durable` and `written` but the header of a segment.
 bool is_covered(XLogRecPtr written, XLogRecPtr durable);
 

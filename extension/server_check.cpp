@@ -176,13 +176,14 @@ private:
     }
 
     void check_disk() {
-        const auto left = seconds_to_full_disk(*state_, count_backlog());
+        const Backlog backlog = count_backlog();
+        const auto left = seconds_to_full_disk(*state_, backlog);
         const std::string hint = "Look at archive_status; forge_backup.backlog_limit can give up WAL before the disk is full.";
         if (left && *left < kDiskFullSoon) {
             const std::string detail = "WAL that waits for the store fills the disk in " + std::to_string(static_cast<std::int64_t>(*left / SECS_PER_MINUTE)) + " minutes";
             return *left < kDiskFullVerySoon ? error("disk", detail, hint) : warning("disk", detail, hint);
         }
-        const auto free = wal_disk_free();
+        const auto free = backlog.disk_free;
         if (!free) return;
         // The server may write this much between two checkpoints without anything being wrong.
         const auto megabytes = [](std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; };
@@ -196,11 +197,11 @@ private:
     void check_gaps() {
         std::uint64_t files = 0;
         std::string first;
-        for (const GapRow& row : state_->gaps.rows) {
-            if (row.files == 0 || row.state != GapState::kOpen) continue;
+        for_each_gap(state_->gaps, [&](const GapRow& row) {
+            if (row.state != GapState::kOpen) return;
             files += row.files;
             if (first.empty()) first = row.first.view();
-        }
+        });
         if (files == 0) return ok("gaps", "no WAL is missing since the newest base backup");
         error("gaps", std::to_string(files) + " WAL files are lost, from " + first + " on: no restore leads through",
               "A base backup is made by itself as soon as the store answers; see forge_backup.gaps.");

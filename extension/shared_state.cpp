@@ -78,12 +78,43 @@ void request_shared_state() {
     shmem_startup_hook = forge_shmem_startup;
 }
 
+namespace {
+
+// What a copy costs is the memory it touches, and most of that are rows that are not in use.
+void copy_used(SharedState& copy, const SharedState& state) {
+    const auto offset = [&](const void* place) {
+        return static_cast<std::size_t>(static_cast<const char*>(place) - reinterpret_cast<const char*>(&state));
+    };
+    std::size_t copied = 0;
+    const auto leave_out = [&](const void* from, const void* to) {
+        std::memcpy(reinterpret_cast<char*>(&copy) + copied, reinterpret_cast<const char*>(&state) + copied, offset(from) - copied);
+        copied = offset(to);
+    };
+    const auto copy_rows = [&](const auto& rows, std::uint64_t count) {
+        leave_out(std::begin(rows) + std::min<std::uint64_t>(count, std::size(rows)), std::end(rows));
+    };
+    // In the order of the members.
+    copy_rows(state.store.settings, static_cast<std::uint64_t>(state.store.setting_count));
+    for (const ErrorRow& row : state.archiver.errors)
+        if (row.count == 0) leave_out(&row.wal, &row + 1);
+    copy_rows(state.durability.samples, state.durability.sample_count);
+    copy_rows(state.risk_history.spans, state.risk_history.count);
+    copy_rows(state.window.samples, state.window.sample_count);
+    copy_rows(state.gaps.rows, state.gaps.count);
+    for (const OperationRow& row : state.operations)
+        if (row.pid == 0) leave_out(&row.name, &row + 1);
+    copy_rows(state.keys.rows, static_cast<std::uint64_t>(state.keys.count));
+    leave_out(&state + 1, &state + 1);
+}
+
+}  // namespace
+
 std::unique_ptr<SharedState> copy_state() {
     SharedState* const state = shared_state();
     if (state == nullptr) return nullptr;
     auto copy = std::make_unique_for_overwrite<SharedState>();
     const StateLock lock(state, LW_SHARED);
-    std::memcpy(static_cast<void*>(copy.get()), state, sizeof(SharedState));
+    copy_used(*copy, *state);
     return copy;
 }
 

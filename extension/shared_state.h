@@ -156,12 +156,13 @@ struct WindowInfo {
     CommitSample samples[kCommitSamples];  // the last commits of segments archived since, oldest first
 };
 
-// The WAL that waits for the archiver.
+// The WAL that waits for the archiver, and the room there is for more.
 struct Backlog {
     std::uint64_t files = 0;
     std::uint64_t bytes = 0;  // of segments; the other files are tiny
     XLogRecPtr first = InvalidXLogRecPtr;  // where the oldest segment begins; invalid = none waits
     TimestampTz first_finished_at = 0;     // when the server finished it
+    std::optional<std::uint64_t> disk_free;  // bytes where pg_wal is, for the server's user; empty = the system does not say
 };
 
 // Measurements of the backlog, the newest of them in a ring.
@@ -190,6 +191,11 @@ struct GapsInfo {
     std::uint64_t count;  // so far
     GapRow rows[kMaxGaps];
 };
+// Oldest first.
+template <typename Take>
+void for_each_gap(const GapsInfo& gaps, Take&& take) {
+    for (std::uint64_t i = gaps.count - std::min(gaps.count, kMaxGaps); i < gaps.count; ++i) take(gaps.rows[i % kMaxGaps]);
+}
 
 struct EventRow {
     TimestampTz at;
@@ -325,7 +331,7 @@ struct StatisticsInfo {
 };
 
 struct SharedState {
-    static constexpr std::uint32_t kVersion = 13;
+    static constexpr std::uint32_t kVersion = 14;
     std::uint32_t version;
     std::uint32_t size;
     LWLock* lock;
@@ -376,7 +382,8 @@ void update_state(Change&& change) {
     change(*state);
 }
 
-// A copy to read without the lock; null without preloading.
+// A copy to read without the lock; null without preloading. Rows that are not in use, beyond the count of their array, or
+// with a count or pid of 0, are not copied: what the copy has there is undefined.
 std::unique_ptr<SharedState> copy_state();
 
 // Tells the scheduler that there is something to look at.

@@ -28,6 +28,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 using Cell = std::optional<std::string>;
+using CellView = std::optional<std::string_view>;
 using Row = std::vector<Cell>;
 
 constexpr seconds kQueryPatience{30};
@@ -42,44 +43,54 @@ constexpr std::string_view kPreloadHint = "Add forge_backup to shared_preload_li
 class RowSink {
 public:
     explicit RowSink(FunctionCallInfo fcinfo) {
-        call_server([fcinfo] { InitMaterializedSRF(fcinfo, 0); });
+        // The caller has looked up what the columns are.
+        call_server([fcinfo] { InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC); });
         result_ = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
         TupleDesc const shape = result_->setDesc;
-        attributes_ = call_server([shape] { return TupleDescGetAttInMetadata(shape); });
         width_ = static_cast<std::size_t>(shape->natts);
+        cells_.resize(width_);
+        recoded_.resize(width_);
         values_.resize(width_);
         nulls_ = std::make_unique<bool[]>(width_);
+        bool only_texts = true;
+        for (int i = 0; i < shape->natts; ++i) only_texts = only_texts && TupleDescAttr(shape, i)->atttypid == TEXTOID;
+        if (!only_texts) attributes_ = call_server([shape] { return TupleDescGetAttInMetadata(shape); });
     }
-    void add(Row row) {
+    void add(std::span<const CellView> row) {
         if (row.size() < width_)
             throw_status(Status(Kind::kInternal, "the helper process sent a row with too few columns",
                                 "Install the same version of the server library and of the executable forge-backup."));
-        for (std::size_t i = 0; i < width_; ++i)
-            if (row[i]) row[i] = in_server_encoding(*std::move(row[i]));
-        const Cell* const cells = row.data();
-        call_server([this, cells] { put(cells); });
+        for (std::size_t i = 0; i < width_; ++i) {
+            cells_[i] = row[i];
+            if (row[i] && !is_plain(*row[i])) cells_[i] = recoded_[i] = in_server_encoding(std::string(*row[i]));
+        }
+        call_server([this] { put(); });
     }
+    void add(const Row& row) { add(std::vector<CellView>(row.begin(), row.end())); }
 
 private:
     // Called by call_server.
-    void put(const Cell* cells) {
+    void put() {
         for (std::size_t i = 0; i < width_; ++i) {
-            nulls_[i] = !cells[i];
-            values_[i] = cells[i] ? datum(static_cast<int>(i), *cells[i]) : Datum{0};
+            nulls_[i] = !cells_[i];
+            values_[i] = cells_[i] ? datum(static_cast<int>(i), *cells_[i]) : Datum{0};
         }
         tuplestore_putvalues(result_->setResult, result_->setDesc, values_.data(), nulls_.get());
     }
-    Datum datum(int column, const std::string& text) {
+    Datum datum(int column, std::string_view text) {
         if (TupleDescAttr(result_->setDesc, column)->atttypid == TEXTOID)
             return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
-        return InputFunctionCall(&attributes_->attinfuncs[column], const_cast<char*>(text.c_str()),
+        return InputFunctionCall(&attributes_->attinfuncs[column], pnstrdup(text.data(), text.size()),
                                  attributes_->attioparams[column], attributes_->atttypmods[column]);
     }
 
     ReturnSetInfo* result_ = nullptr;
-    AttInMetadata* attributes_ = nullptr;
+    AttInMetadata* attributes_ = nullptr;  // null when all columns are texts
     std::size_t width_ = 0;
-    std::vector<Datum> values_;  // of the row that is being put
+    // Of the row that is being put.
+    std::vector<CellView> cells_;
+    std::vector<std::string> recoded_;
+    std::vector<Datum> values_;
     std::unique_ptr<bool[]> nulls_;
 };
 
@@ -87,6 +98,10 @@ std::string number(std::uint64_t value) { return std::to_string(value); }
 Cell text_or_null(std::string_view text) {
     if (text.empty()) return std::nullopt;
     return std::string(text);
+}
+CellView view_or_null(std::string_view text) {
+    if (text.empty()) return std::nullopt;
+    return text;
 }
 Cell lsn_or_null(XLogRecPtr lsn) {
     if (lsn == InvalidXLogRecPtr) return std::nullopt;
@@ -391,17 +406,13 @@ std::string trigger_basebackup(FunctionCallInfo fcinfo) {
 class StatusRows {
 public:
     explicit StatusRows(RowSink& sink) : sink_(sink) {}
-    void add(std::string_view name, Cell value, Cell detail = std::nullopt) {
-        Row row;
-        row.reserve(3);
-        row.emplace_back(name);
-        row.push_back(std::move(value));
-        row.push_back(std::move(detail));
-        sink_.add(std::move(row));
+    void add(std::string_view name, CellView value, CellView detail = std::nullopt) {
+        const std::array<CellView, 3> cells{name, value, detail};
+        sink_.add(cells);
     }
     void add_problem(std::string_view name, const Problem& problem) {
         if (problem.empty()) return;
-        add(name, std::string(problem.message.view()), text_or_null(problem.hint.view()));
+        add(name, problem.message.view(), view_or_null(problem.hint.view()));
     }
 
 private:
@@ -415,13 +426,13 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state, const Backlog
                  ? Cell("pid " + number(static_cast<std::uint64_t>(archiver.pid)))
                  : Cell("it starts with the first finished WAL file, if archive_mode is on and archive_library "
                         "is forge_backup"));
-    rows.add("last_archived_wal", text_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
+    rows.add("last_archived_wal", view_or_null(archiver.last_archived.view()), time_or_null(archiver.last_archived_at));
     const AtRisk risk = data_at_risk(&state, backlog);
-    rows.add("durable_lsn", lsn_or_null(risk.durable), Cell(std::string(risk_name(risk.state))));
+    rows.add("durable_lsn", lsn_or_null(risk.durable), risk_name(risk.state));
     if (risk.state == AtRisk::State::kAtRisk || risk.state == AtRisk::State::kDurable)
         rows.add("data_at_risk", number(risk.bytes) + " bytes", Cell(number(risk.seconds) + " seconds"));
     if (const Window window = recovery_window(&state); window.state == Window::State::kKnown) {
-        rows.add("earliest_restore", time_or_null(window.earliest), std::string(window.backup));
+        rows.add("earliest_restore", time_or_null(window.earliest), window.backup);
         rows.add("latest_restore", time_or_null(window.latest), lsn_or_null(window.latest_lsn));
     }
     if (archiver.dropped_count > 0)
@@ -429,12 +440,12 @@ void add_archiver_rows(StatusRows& rows, const SharedState& state, const Backlog
                  "files accepted while the storage was off, belonged to another cluster, or above backlog_limit");
     rows.add_problem("archive_problem", archiver.problem);
     if (!archiver.owner.empty())
-        rows.add("owner", std::string(archiver.owner.view()), text_or_null(archiver.owner_detail.view()));
+        rows.add("owner", archiver.owner.view(), view_or_null(archiver.owner_detail.view()));
     rows.add_problem("owner_problem", archiver.owner_problem);
     if (!archiver.breaker.empty())
-        rows.add("store_breaker", std::string(archiver.breaker.view()), time_or_null(archiver.breaker_next_try));
+        rows.add("store_breaker", archiver.breaker.view(), time_or_null(archiver.breaker_next_try));
     if (!archiver.conditional_put.empty())
-        rows.add("store_conditional_put", std::string(archiver.conditional_put.view()),
+        rows.add("store_conditional_put", archiver.conditional_put.view(),
                  archiver.conditional_put.view() == "yes"
                      ? Cell()
                      : Cell("the store is looked into before each write; two clusters with one prefix could still "
@@ -461,10 +472,10 @@ void add_backlog_row(StatusRows& rows, const SharedState& state, const Backlog& 
     if (const auto left = seconds_text(seconds_to_full_disk(state, backlog)))
         detail += ", the disk is full in " + *left;
     rows.add("backlog", number(backlog.files) + " files, " + megabytes(static_cast<double>(backlog.bytes)),
-             text_or_null(detail));
-    if (const auto free = wal_disk_free()) rows.add("disk_free", megabytes(static_cast<double>(*free)));
+             view_or_null(detail));
+    if (backlog.disk_free) rows.add("disk_free", megabytes(static_cast<double>(*backlog.disk_free)));
     std::uint64_t open = 0;
-    for (const GapRow& row : state.gaps.rows) open += row.files > 0 && row.state == GapState::kOpen ? 1U : 0U;
+    for_each_gap(state.gaps, [&](const GapRow& row) { open += row.state == GapState::kOpen ? 1U : 0U; });
     rows.add("gaps", number(open), open > 0 ? Cell("WAL is missing for good; see forge_backup.gaps") : Cell());
 }
 
@@ -479,23 +490,23 @@ void add_backup_rows(StatusRows& rows, const SharedState& state) {
         rows.add("listeners", settings.notify_database, number(events.told) + " of " + number(events.all) + " events told");
     }
     rows.add_problem("notify_problem", scheduler.notify_problem);
-    rows.add("schedule", text_or_null(settings.schedule), text_or_null(settings.schedule_timezone));
+    rows.add("schedule", view_or_null(settings.schedule), view_or_null(settings.schedule_timezone));
     rows.add("next_backup", time_or_null(scheduler.next_run));
     if (scheduler.retry_at != 0)
         rows.add("next_attempt", time_or_null(scheduler.retry_at), "of the base backup that failed");
-    rows.add("backups_in_storage", std::string(scheduler.backups.view()), time_or_null(scheduler.looked_at));
-    rows.add("newest_backup", text_or_null(scheduler.newest.view()), time_or_null(scheduler.newest_finished_at));
+    rows.add("backups_in_storage", scheduler.backups.view(), time_or_null(scheduler.looked_at));
+    rows.add("newest_backup", view_or_null(scheduler.newest.view()), time_or_null(scheduler.newest_finished_at));
     if (scheduler.holes > 0)
         rows.add("missing_wal", number(scheduler.holes),
                  "files lost since the newest backup; the next one bridges them");
     if (scheduler.healed > 0) rows.add("healed_wal", number(scheduler.healed), "files archived again from pg_wal");
-    rows.add("backup", std::string(phase_name(backup.phase)),
+    rows.add("backup", phase_name(backup.phase),
              backup.phase == BackupPhase::kIdle ? Cell() : Cell("reason: " + std::string(reason_name(backup.reason))));
-    rows.add("last_backup", text_or_null(backup.last_name.view()), time_or_null(backup.last_finished_at));
+    rows.add("last_backup", view_or_null(backup.last_name.view()), time_or_null(backup.last_finished_at));
     rows.add_problem("backup_problem", backup.last_problem);
     if (backup.last_corrupt_pages > 0)
         rows.add("corrupt_pages", number(backup.last_corrupt_pages), "found by the last backup in the data directory");
-    rows.add("retention", text_or_null(state.retention.result.view()), time_or_null(state.retention.finished_at));
+    rows.add("retention", view_or_null(state.retention.result.view()), time_or_null(state.retention.finished_at));
     rows.add_problem("retention_problem", state.retention.problem);
     rows.add("queued_backups", number(count_queued_requests()));
 }
@@ -519,15 +530,14 @@ void add_key_rows(StatusRows& rows, const SharedState& state) {
                                        : needed == "yes" ? "old, still needed"
                                        : needed == "no"  ? "old, no longer needed"
                                                          : "old, need unknown";
-        rows.add("key." + std::string(key.fingerprint.view()), std::string(value), describe_key(key));
+        rows.add("key." + std::string(key.fingerprint.view()), value, describe_key(key));
     }
 }
 
 void add_restored_rows(StatusRows& rows, const SharedState& state) {
     const RestoredInfo& restored = state.store.restored;
     if (restored.at == 0) return;
-    rows.add(restored.is_clone ? "clone_of" : "restored_from", std::string(restored.source.view()),
-             time_or_null(restored.at));
+    rows.add(restored.is_clone ? "clone_of" : "restored_from", restored.source.view(), time_or_null(restored.at));
     if (restored.is_clone && state.scheduler.measured_at != 0)
         rows.add("clone_stored", megabytes(static_cast<double>(state.scheduler.bytes_stored)),
                  time_or_null(state.scheduler.measured_at));
@@ -543,11 +553,11 @@ void write_status(FunctionCallInfo fcinfo) {
                               : Cell("archiving works, but there is no schedule and little to see; add forge_backup to "
                                      "shared_preload_libraries and restart the server"));
     if (state == nullptr) return;
-    rows.add("state", std::string(state_name(state->store.state)),
+    rows.add("state", state_name(state->store.state),
              state->store.state != StoreState::kOff ? Cell()
              : state->store.problem.empty()         ? Cell("no storage is configured: WAL is accepted and dropped")
                                                     : Cell("as clone_policy says: WAL is accepted and dropped"));
-    rows.add("storage", text_or_null(state->store.storage.view()));
+    rows.add("storage", view_or_null(state->store.storage.view()));
     rows.add_problem("configuration_problem", state->store.problem);
     add_restored_rows(rows, *state);
     const Backlog backlog = recent_backlog(*state);
@@ -557,8 +567,8 @@ void write_status(FunctionCallInfo fcinfo) {
     add_key_rows(rows, *state);
     for (int i = 0; i < state->store.setting_count; ++i) {
         const SettingRow& setting = state->store.settings[i];
-        rows.add("setting." + std::string(setting.name.view()), text_or_null(setting.value.view()),
-                 text_or_null(setting.source.view()));
+        rows.add("setting." + std::string(setting.name.view()), view_or_null(setting.value.view()),
+                 view_or_null(setting.source.view()));
     }
 }
 
@@ -566,8 +576,7 @@ void write_archive_status(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     const auto state = copy_state();
     const Backlog backlog = count_backlog();
-    const auto free = wal_disk_free();
-    const Cell disk_free = free ? Cell(number(*free)) : Cell();
+    const Cell disk_free = backlog.disk_free ? Cell(number(*backlog.disk_free)) : Cell();
     if (state == nullptr) {
         Row row(24);
         row[0] = "unknown";
@@ -723,13 +732,11 @@ void write_gaps(FunctionCallInfo fcinfo) {
     RowSink sink(fcinfo);
     const auto state = copy_state();
     if (state == nullptr) return;
-    const GapsInfo& gaps = state->gaps;
-    for (std::uint64_t i = gaps.count - std::min<std::uint64_t>(gaps.count, kMaxGaps); i < gaps.count; ++i) {
-        const GapRow& row = gaps.rows[i % kMaxGaps];
+    for_each_gap(state->gaps, [&](const GapRow& row) {
         sink.add({text_or_null(row.first.view()), text_or_null(row.last.view()), number(row.files),
                   std::string(row.reason.view()), time_or_null(row.since), time_or_null(row.at),
                   std::string(gap_state_name(row.state))});
-    }
+    });
 }
 
 struct Pace {
