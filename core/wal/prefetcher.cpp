@@ -119,8 +119,10 @@ private:
                 FORGE_TRY(move(*position, false));
                 quiet_since = Steady::now();
             }
-            if (is_busy()) quiet_since = Steady::now();
-            if (Steady::now() - quiet_since >= options_.stay) return {};
+            if (is_busy())
+                quiet_since = Steady::now();
+            else if (Steady::now() - quiet_since >= options_.stay)
+                return {};
         }
         return {};
     }
