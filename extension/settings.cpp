@@ -111,7 +111,7 @@ void define_limit_settings() {
     define_number("forge_backup.cpu_limit",
                   "Percent of the processors that a base backup takes at most while others are busy.",
                   "In effect while others use more than half of the processors; 100 means no limit.",
-                  &settings.cpu_limit, 10, {1, 100});
+                  &settings.cpu_limit, 5, {1, 100});
     define_number("forge_backup.memory_limit", "Memory that one helper process may use.", nullptr,
                   &settings.memory_limit, 256 * 1024, {64 * 1024, INT_MAX}, GUC_UNIT_KB);
     define_number("forge_backup.backlog_limit", "WAL waiting for the store above which it is dropped; 0 for never.",

@@ -72,7 +72,7 @@ Status load_rate(Draft& draft, const std::string& name, std::string_view variabl
 
 Status load_cpu_limit(Draft& draft) {
     const auto found = draft.sources.setting("cpu_limit");
-    constexpr int kStandard = 10;
+    constexpr int kStandard = 5;
     int percent = kStandard;
     if (found) {
         const auto number = parse_number<int>(trim(found->value));

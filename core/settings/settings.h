@@ -52,7 +52,7 @@ struct Settings {
     int download_concurrency = 2;
     std::uint64_t disk_rate_limit = 0;
     std::uint64_t network_rate_limit = 0;
-    double cpu_limit = 0.1;  // of all processors, for a base backup while others are busy; 1 = none
+    double cpu_limit = 0.05;  // of all processors, for a base backup while others are busy; 1 = none
     std::uint64_t memory_limit = 256ULL << 20;
     std::uint64_t part_size_limit = 1ULL << 30;  // uncompressed bytes in a part of a backup (WALG_TAR_SIZE_THRESHOLD)
     std::string user_data;                       // WALG_SENTINEL_USER_DATA, JSON text or empty

@@ -216,7 +216,7 @@ TEST_F(SettingsTest, Limits) {
     EXPECT_EQ(settings.retain, 2) << "as the scripts have it";
     EXPECT_EQ(settings.user_data, R"({"a": 12345678901234567890})");
     EXPECT_EQ(settings.memory_limit, 256U << 20);
-    EXPECT_EQ(settings.cpu_limit, 0.1);
+    EXPECT_EQ(settings.cpu_limit, 0.05);
     inputs_.explicit_values = {{"upload_concurrency", "4"}, {"download_concurrency", "0"}, {"disk_rate_limit", "20MB"},
                                {"network_rate_limit", "0"}, {"memory_limit", "1 GB"},      {"retain", "0"},
                                {"cpu_limit", "25"}};
