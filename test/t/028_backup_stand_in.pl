@@ -50,11 +50,13 @@ sub outcomes
 $standby->safe_psql('postgres', 'SELECT forge_backup.trigger_basebackup(wait => false)');
 my $newest = next_backup('the standby makes a base backup', 120);
 is(maker($newest), 'standby', 'a standby has a newer checkpoint at first');
+my $offset = log_size($standby);
 my ($code, $out, $err) = $standby->psql('postgres', 'SELECT forge_backup.trigger_basebackup()');
 like($err, qr/replayed no checkpoint in a later WAL segment than that of backup "$newest", which is there already/, 'without another one, whoever asks for a base backup is told');
 like($err, qr/Call pg_switch_wal\(\) and CHECKPOINT on the primary/, 'with what to do');
 
-my $offset = log_size($standby);
+wait_until('and so is the log', sub { log_since($standby, $offset) =~ /base backup failed/ });
+$offset = log_size($standby);
 set_on($_, "forge_backup.schedule = '* * * * *'") for $primary, $standby;
 wait_until('a run of the schedule is skipped', sub { log_since($standby, $offset) =~ /LOG:  forge_backup: base backup skipped: the standby has replayed no checkpoint/ }, 150);
 log_lacks($standby, $offset, qr/base backup failed/, 'which is no failure');
