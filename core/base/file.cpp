@@ -93,6 +93,15 @@ Status sync_fd(int fd, const std::string& path) {
     return {};
 }
 
+void WriteBack::wrote(int fd, std::size_t size) {
+    constexpr std::uint64_t kEnough = 8 << 20;
+    written_ += size;
+    if (written_ - started_ < kEnough) return;
+    static_cast<void>(::sync_file_range(fd, static_cast<off_t>(started_), static_cast<off_t>(written_ - started_),
+                                        SYNC_FILE_RANGE_WRITE));
+    started_ = written_;
+}
+
 Status sync_directory(const std::string& path) {
     FORGE_ASSIGN(const Fd fd, open_file(path, O_RDONLY | O_DIRECTORY));
     // Some file systems cannot fsync a directory and say so; there is nothing to be done then, as in the server.

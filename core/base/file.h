@@ -45,6 +45,18 @@ Status sync_fd(int fd, const std::string& path);
 // fsync of the directory, which makes names in it durable.
 Status sync_directory(const std::string& path);
 
+// Starts to write back what is written to a file from its start on, some megabytes at a time, so that the disk works
+// while the next bytes are made and a sync at the end finds little left to do. What fails here fails at the sync as
+// well.
+class WriteBack {
+public:
+    // `fd`: where `size` more bytes were just written.
+    void wrote(int fd, std::size_t size);
+
+private:
+    std::uint64_t written_ = 0, started_ = 0;  // bytes
+};
+
 // Whole content; kExhausted above `limit` bytes.
 Result<std::string> read_file(const std::string& path, std::size_t limit);
 // Writes a temporary name beside `path`, fsyncs, renames over `path`, fsyncs the directory: after success the file is

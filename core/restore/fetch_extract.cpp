@@ -199,7 +199,12 @@ Status Extractor::extract_file(TarReader& tar, const TarEntry& entry, const std:
 Status Extractor::write_whole(TarReader& tar, const TarEntry& entry, const std::string& name,
                               const ListedFile& listed) {
     FORGE_ASSIGN(const Fd fd, context_.tree.create_file(name, entry.mode, cursor_));
-    return copy(tar, entry, listed, [&](ByteView data) { return write_fd(fd.get(), data, name); });
+    WriteBack write_back;
+    return copy(tar, entry, listed, [&](ByteView data) -> Status {
+        FORGE_TRY(write_fd(fd.get(), data, name));
+        write_back.wrote(fd.get(), data.size());
+        return {};
+    });
 }
 
 Status Extractor::write_increment(TarReader& tar, const TarEntry& entry, const std::string& name, Claim& claim) {

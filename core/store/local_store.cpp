@@ -94,14 +94,13 @@ public:
 
 private:
     Status exchange(const ObjectInfo& expected);
-    void start_writing_back();
     Status make_parents(const std::string& directory);
 
     std::string root_;
     std::string path_;
     std::string temporary_;
     Fd fd_;
-    off_t written_ = 0, writing_back_ = 0;  // bytes
+    WriteBack write_back_;
 };
 
 Status PendingFile::open() {
@@ -139,20 +138,10 @@ Status PendingFile::write(ByteView data, const CallContext& context) {
         const std::size_t n = std::min(data.size(), kChunk);
         FORGE_TRY(with_room_hint(write_fd(fd_.get(), data.first(n), temporary_)));
         data = data.subspan(n);
-        written_ += static_cast<off_t>(n);
-        start_writing_back();
+        write_back_.wrote(fd_.get(), n);
         FORGE_CRASH_POINT("file-written");
     }
     return {};
-}
-
-// So that the disk works while the next bytes are compressed, and the sync at the end finds little left to do. What
-// fails here fails there as well.
-void PendingFile::start_writing_back() {
-    constexpr off_t kEnough = 8 << 20;
-    if (written_ - writing_back_ < kEnough) return;
-    (void)::sync_file_range(fd_.get(), writing_back_, written_ - writing_back_, SYNC_FILE_RANGE_WRITE);
-    writing_back_ = written_;
 }
 
 Result<bool> PendingFile::publish(bool replace) {
