@@ -30,7 +30,7 @@ constexpr seconds kStartPatience{30};
 constexpr minutes kSilencePatience{15};
 // For the archiver, or the primary's archiver, to ship the last WAL of the backup.
 constexpr minutes kWalPatience{10};
-constexpr milliseconds kWalPause{100};
+constexpr milliseconds kShortestWalPause{5}, kLongestWalPause{100};  // mostly it is there in a moment
 // For the helper to remove what a failed backup has stored; shorter when the server stops.
 constexpr seconds kCleanupGrace{22};
 constexpr seconds kExitGrace{4};
@@ -98,6 +98,7 @@ private:
     BackupSession* session_ = nullptr;
     XLogRecPtr stop_lsn_ = InvalidXLogRecPtr;
     int tablespace_count_ = 0;
+    milliseconds wal_pause_ = kShortestWalPause;  // before the next look for WAL
 };
 
 Status Runner::on_wake() {
@@ -255,10 +256,10 @@ void Runner::require_in_store(const std::vector<std::string>& names, Deadline de
     while (std::none_of(names.begin(), names.end(),
                         [&](const std::string& name) { return is_in_store(name, deadline); })) {
         if (SteadyClock::now() >= deadline)
-            throw_status(
-                Status(Kind::kTimeout, "WAL segment " + quoted(names.front()) + " of the base backup did not reach the store",
-                       from_standby_ ? "The primary must archive it; run pg_switch_wal() there if it writes little."
-                                     : "Look at forge_backup.archive_status, and at archive_library of this server."));
+            throw_status(Status(
+                Kind::kTimeout, "WAL segment " + quoted(names.front()) + " of the base backup did not reach the store",
+                from_standby_ ? "The primary must archive it; run pg_switch_wal() there if it writes little."
+                              : "Look at forge_backup.archive_status, and at archive_library of this server."));
         pause_for_wal(deadline);
     }
 }
@@ -266,7 +267,8 @@ void Runner::require_in_store(const std::vector<std::string>& names, Deadline de
 // Waits on the link, so that the end of the helper is noticed at once.
 void Runner::pause_for_wal(Deadline deadline) {
     follow_settings();
-    const auto waited = link_.receive(std::min(deadline, deadline_in(kWalPause)));
+    const auto waited = link_.receive(std::min(deadline, deadline_in(wal_pause_)));
+    wal_pause_ = std::min(2 * wal_pause_, kLongestWalPause);
     if (waited.ok() && waited->type == FrameType::kConfigured) require_same_storage(*waited);
     if (!waited.ok() && !waited.status().is(Kind::kTimeout)) throw_status(waited.status());
 }
