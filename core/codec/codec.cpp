@@ -58,7 +58,8 @@ std::span<const Method> readable_methods() {
 
 LevelRange level_range(Method method) { return info(method).levels; }
 
-Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next) {
+Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next,
+                                         ContentChecksum checksum) {
     const std::string name = quoted(method_name(method));
     if (!is_writable(method)) {
         return Status(Kind::kInvalid, "compression method " + name + " can be read only",
@@ -72,8 +73,8 @@ Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level
                                           std::to_string(range.highest));
     }
     switch (method) {
-        case Method::kLz4: return lz4_compressor(chosen, std::move(next));
-        case Method::kZstd: return zstd_compressor(chosen, std::move(next));
+        case Method::kLz4: return lz4_compressor(chosen, checksum, std::move(next));
+        case Method::kZstd: return zstd_compressor(chosen, checksum, std::move(next));
         case Method::kBrotli: return brotli_compressor(chosen, std::move(next));
         case Method::kNone:
         case Method::kLzma:

@@ -32,9 +32,14 @@ struct LevelRange {
 };
 LevelRange level_range(Method method);
 
+// Whether the frames of lz4 and zstd end with a checksum of what was compressed. Taking it costs lz4 more time than
+// compressing does, and readers as much: where encryption authenticates every byte, nobody needs it.
+enum class ContentChecksum { kYes, kNo };
+
 // Compresses what is written to it into `next`. `level`: nothing = standard. kInvalid for a read-only method or a level
 // out of range.
-Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next);
+Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next,
+                                         ContentChecksum checksum = ContentChecksum::kYes);
 // Decompresses what it pulls from `next`.
 Result<std::unique_ptr<Source>> decompressor(Method method, std::unique_ptr<Source> next);
 

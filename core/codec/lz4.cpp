@@ -1,4 +1,5 @@
-// LZ4 frames. Written: independent blocks of 4 MiB, content checksum, no content size, as WAL-G writes them.
+// LZ4 frames. Written: independent blocks of at most 256 KiB, no content size. WAL-G writes blocks of 4 MiB, which
+// saves one part in a hundred and takes 8 MiB of memory.
 #include <lz4frame.h>
 
 #include <algorithm>
@@ -9,13 +10,14 @@ namespace forge::codec {
 
 namespace {
 
-constexpr std::size_t kBlock = 4 << 20;
+constexpr std::size_t kBlock = 256 << 10;
 
-LZ4F_preferences_t preferences(int level) {
+LZ4F_preferences_t preferences(int level, ContentChecksum checksum) {
     LZ4F_preferences_t result{};
-    result.frameInfo.blockSizeID = LZ4F_max4MB;
+    result.frameInfo.blockSizeID = LZ4F_max256KB;
     result.frameInfo.blockMode = LZ4F_blockIndependent;
-    result.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
+    result.frameInfo.contentChecksumFlag =
+        checksum == ContentChecksum::kYes ? LZ4F_contentChecksumEnabled : LZ4F_noContentChecksum;
     result.compressionLevel = level;
     result.autoFlush = 1;  // the library keeps nothing back, and copies nothing: it gets whole blocks
     return result;
@@ -23,34 +25,26 @@ LZ4F_preferences_t preferences(int level) {
 
 class Lz4Compressor final : public Sink {
 public:
-    Lz4Compressor(int level, std::unique_ptr<Sink> next) : next_(std::move(next)), preferences_(preferences(level)) {}
+    Lz4Compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next)
+        : next_(std::move(next)), preferences_(preferences(level, checksum)) {}
     Lz4Compressor(const Lz4Compressor&) = delete;
     Lz4Compressor& operator=(const Lz4Compressor&) = delete;
     ~Lz4Compressor() override { LZ4F_freeCompressionContext(context_); }
 
     Status write(ByteView data) override {
         FORGE_TRY(start());
-        while (!data.empty()) {
-            if (collected_.empty() && data.size() >= kBlock) {
-                FORGE_TRY(compress(data.first(kBlock)));
-                data = data.subspan(kBlock);
-                continue;
-            }
-            collected_.reserve(kBlock);
-            const ByteView piece = data.first(std::min(data.size(), kBlock - collected_.size()));
-            collected_.insert(collected_.end(), piece.begin(), piece.end());
-            data = data.subspan(piece.size());
-            if (collected_.size() < kBlock) continue;
-            FORGE_TRY(compress(collected_));
-            collected_.clear();
-        }
+        if (data.size() >= kBlock) FORGE_TRY(flush());
+        for (; data.size() >= kBlock; data = data.subspan(kBlock)) FORGE_TRY(compress(data.first(kBlock)));
+        if (collected_.size() + data.size() > kBlock) FORGE_TRY(flush());
+        collected_.reserve(kBlock);
+        collected_.insert(collected_.end(), data.begin(), data.end());
         return {};
     }
 
     Status finish() override {
         FORGE_TRY(start());
-        FORGE_TRY(compress(collected_));
-        FORGE_TRY(pass(LZ4F_compressEnd(context_, output_.get(), capacity_, nullptr)));
+        FORGE_TRY(flush());
+        FORGE_TRY(pass(LZ4F_compressEnd(context_, output_.data(), output_.size(), nullptr)));
         return next_->finish();
     }
 
@@ -60,30 +54,34 @@ private:
         if (LZ4F_isError(LZ4F_createCompressionContext(&context_, LZ4F_VERSION)) != 0) {
             return Status(Kind::kExhausted, "not enough memory to compress with lz4");
         }
-        capacity_ = std::max<std::size_t>(LZ4F_compressBound(kBlock, &preferences_), LZ4F_HEADER_SIZE_MAX);
-        output_ = std::make_unique_for_overwrite<std::uint8_t[]>(capacity_);
-        return pass(LZ4F_compressBegin(context_, output_.get(), capacity_, &preferences_));
+        output_.resize(std::max<std::size_t>(LZ4F_compressBound(kBlock, &preferences_), LZ4F_HEADER_SIZE_MAX));
+        return pass(LZ4F_compressBegin(context_, output_.data(), output_.size(), &preferences_));
+    }
+
+    // A block may be short, so nothing of whole ones is copied.
+    Status flush() {
+        if (collected_.empty()) return {};
+        const Status status = compress(collected_);
+        collected_.clear();
+        return status;
     }
 
     Status compress(ByteView block) {
-        if (block.empty()) return {};
-        return pass(LZ4F_compressUpdate(context_, output_.get(), capacity_, block.data(), block.size(), nullptr));
+        return pass(LZ4F_compressUpdate(context_, output_.data(), output_.size(), block.data(), block.size(), nullptr));
     }
 
     Status pass(std::size_t size) {
         if (LZ4F_isError(size) != 0) {
             return Status(Kind::kInternal, std::string("could not compress with lz4: ") + LZ4F_getErrorName(size));
         }
-        return size > 0 ? next_->write(ByteView(output_.get(), size)) : Status();
+        return size > 0 ? next_->write(ByteView(output_).first(size)) : Status();
     }
 
     std::unique_ptr<Sink> next_;
     LZ4F_preferences_t preferences_;
     LZ4F_cctx* context_ = nullptr;
     Bytes collected_;  // less than a block
-    // Not cleared: of data that compress well the most part is never touched.
-    std::unique_ptr<std::uint8_t[]> output_;
-    std::size_t capacity_ = 0;
+    Bytes output_;
 };
 
 class Lz4Decompressor final : public DecoderSource {
@@ -111,8 +109,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Sink> lz4_compressor(int level, std::unique_ptr<Sink> next) {
-    return std::make_unique<Lz4Compressor>(level, std::move(next));
+std::unique_ptr<Sink> lz4_compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next) {
+    return std::make_unique<Lz4Compressor>(level, checksum, std::move(next));
 }
 
 std::unique_ptr<Source> lz4_decompressor(std::unique_ptr<Source> next) {

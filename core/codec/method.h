@@ -1,11 +1,12 @@
 // Inside codec: one pair of functions for each method, and what their readers have in common. Memory is bounded by
-// fixed buffers and the window of the format: lz4 8 MiB, zstd 8 MiB to write and up to 128 MiB to read, brotli 16 MiB,
-// lzma 256 MiB.
+// fixed buffers and the window of the format: lz4 1 MiB to write and 8 MiB to read, zstd 8 MiB to write and up to
+// 128 MiB to read, brotli 16 MiB, lzma 256 MiB.
 #pragma once
 
 #include <memory>
 
 #include "core/base/stream.h"
+#include "core/codec/codec.h"
 
 namespace forge::codec {
 
@@ -45,9 +46,9 @@ private:
     bool ended_ = false;
 };
 
-std::unique_ptr<Sink> lz4_compressor(int level, std::unique_ptr<Sink> next);
+std::unique_ptr<Sink> lz4_compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next);
 std::unique_ptr<Source> lz4_decompressor(std::unique_ptr<Source> next);
-std::unique_ptr<Sink> zstd_compressor(int level, std::unique_ptr<Sink> next);
+std::unique_ptr<Sink> zstd_compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next);
 std::unique_ptr<Source> zstd_decompressor(std::unique_ptr<Source> next);
 std::unique_ptr<Sink> brotli_compressor(int level, std::unique_ptr<Sink> next);
 std::unique_ptr<Source> brotli_decompressor(std::unique_ptr<Source> next);

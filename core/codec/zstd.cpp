@@ -1,4 +1,4 @@
-// Zstandard frames. Written: content checksum, no content size, no dictionary, as WAL-G writes them.
+// Zstandard frames. Written: no content size, no dictionary, as WAL-G writes them.
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -12,8 +12,9 @@ constexpr int kLargestWindowLog = 27;  // 128 MiB
 
 class ZstdCompressor final : public Sink {
 public:
-    ZstdCompressor(int level, std::unique_ptr<Sink> next)
-        : level_(level), next_(std::move(next)), output_(ZSTD_CStreamOutSize()) {}
+    ZstdCompressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next)
+        : level_(level), checksum_(checksum == ContentChecksum::kYes), next_(std::move(next)),
+          output_(ZSTD_CStreamOutSize()) {}
     ZstdCompressor(const ZstdCompressor&) = delete;
     ZstdCompressor& operator=(const ZstdCompressor&) = delete;
     ~ZstdCompressor() override { ZSTD_freeCCtx(context_); }
@@ -31,7 +32,7 @@ private:
         context_ = ZSTD_createCCtx();
         if (context_ == nullptr) return Status(Kind::kExhausted, "not enough memory to compress with zstd");
         FORGE_TRY(check(ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, level_)));
-        FORGE_TRY(check(ZSTD_CCtx_setParameter(context_, ZSTD_c_checksumFlag, 1)));
+        FORGE_TRY(check(ZSTD_CCtx_setParameter(context_, ZSTD_c_checksumFlag, checksum_ ? 1 : 0)));
         return check(ZSTD_CCtx_setParameter(context_, ZSTD_c_contentSizeFlag, 0));
     }
 
@@ -54,6 +55,7 @@ private:
     }
 
     int level_;
+    bool checksum_;
     std::unique_ptr<Sink> next_;
     ZSTD_CCtx* context_ = nullptr;
     Bytes output_;
@@ -88,8 +90,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Sink> zstd_compressor(int level, std::unique_ptr<Sink> next) {
-    return std::make_unique<ZstdCompressor>(level, std::move(next));
+std::unique_ptr<Sink> zstd_compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next) {
+    return std::make_unique<ZstdCompressor>(level, checksum, std::move(next));
 }
 
 std::unique_ptr<Source> zstd_decompressor(std::unique_ptr<Source> next) {

@@ -69,15 +69,24 @@ Result<std::unique_ptr<Sink>> Repository::create_compressed(const std::string& k
     FORGE_ASSIGN(std::unique_ptr<Sink> sink, store_->create(key, context));
     sink = timed(std::move(sink), Stage::kStore);
     if (stored != nullptr) sink = std::make_unique<CountingSink>(std::move(sink), *stored);
-    if (const crypto::KeyRing ring = keys(); !ring.empty())
-        sink = timed(crypto::encryptor(ring.active(), std::move(sink)), Stage::kEncryption);
-    return sink;
+    return encrypt(std::move(sink));
+}
+
+std::unique_ptr<Sink> Repository::encrypt(std::unique_ptr<Sink> next) const {
+    const crypto::KeyRing ring = keys();
+    if (ring.empty()) return next;
+    return timed(crypto::encryptor(ring.active(), std::move(next)), Stage::kEncryption);
+}
+
+Result<std::unique_ptr<Sink>> Repository::pack(codec::Method method, std::unique_ptr<Sink> into) const {
+    return compress(method, encrypt(std::move(into)));
 }
 
 Result<std::unique_ptr<Sink>> Repository::compress(codec::Method method, std::unique_ptr<Sink> next) const {
     // The level is one of the configured method; another method (of base backups) has other levels.
     const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
-    FORGE_ASSIGN(auto sink, codec::compressor(method, level, std::move(next)));
+    const auto checksum = keys().empty() ? codec::ContentChecksum::kYes : codec::ContentChecksum::kNo;
+    FORGE_ASSIGN(auto sink, codec::compressor(method, level, std::move(next), checksum));
     return timed(std::move(sink), Stage::kCompression);
 }
 
@@ -87,8 +96,7 @@ Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, 
     return decompress(key, method, std::move(compressed));
 }
 
-Result<std::unique_ptr<Source>> Repository::open_compressed(const std::string& key,
-                                                            const store::CallContext& context) {
+Result<std::unique_ptr<Source>> Repository::open_compressed(const std::string& key, const store::CallContext& context) {
     std::unique_ptr<Source> source;
     {
         const StageScope scope(Stage::kStore);

@@ -62,6 +62,8 @@ public:
     Result<std::unique_ptr<Sink>> create_compressed(const std::string& key, const store::CallContext& context,
                                                     std::uint64_t* stored = nullptr);
     Result<std::unique_ptr<Sink>> compress(codec::Method method, std::unique_ptr<Sink> next) const;
+    // The bytes of such an object, into a sink that is not the store's.
+    Result<std::unique_ptr<Sink>> pack(codec::Method method, std::unique_ptr<Sink> into) const;
     // Plain bytes of an object; `method` by its name. Integrity of compression and encryption is checked to the end of
     // stream.
     Result<std::unique_ptr<Source>> open_object(const std::string& key, codec::Method method,
@@ -90,6 +92,7 @@ private:
     Result<BackupEntry> latest_backup(const store::CallContext& context);
     std::vector<codec::Method> methods_to_try() const;
     crypto::KeyRing keys() const;
+    std::unique_ptr<Sink> encrypt(std::unique_ptr<Sink> next) const;
 
     std::shared_ptr<store::ObjectStore> store_;
     settings::Settings settings_;

@@ -176,15 +176,6 @@ private:
     Bytes& bytes_;
 };
 
-// The filters of an object, in front of memory.
-Result<std::unique_ptr<Sink>> packer(const settings::Settings& settings, Bytes& packed) {
-    std::unique_ptr<Sink> sink = std::make_unique<AppendSink>(packed);
-    if (!settings.keys.empty())
-        sink = timed(crypto::encryptor(settings.keys.active(), std::move(sink)), Stage::kEncryption);
-    FORGE_ASSIGN(sink, codec::compressor(settings.compression, settings.compression_level, std::move(sink)));
-    return timed(std::move(sink), Stage::kCompression);
-}
-
 Result<store::PutOutcome> put_new(repository::Repository& repository, const std::string& key, ByteView content,
                                   const store::CallContext& context) {
     const StageScope scope(Stage::kStore);
@@ -253,7 +244,8 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
     // Room for content that does not compress; pages that stay unused cost nothing.
     packed.reserve(static_cast<std::size_t>(file.size() + file.size() / 128 + 4096));
     {
-        FORGE_ASSIGN(const std::unique_ptr<Sink> sink, packer(repository.settings(), packed));
+        FORGE_ASSIGN(const std::unique_ptr<Sink> sink,
+                     repository.pack(repository.settings().compression, std::make_unique<AppendSink>(packed)));
         FORGE_TRY(file.read(context, [&](ByteView piece) { return sink->write(piece); }));
         FORGE_TRY(sink->finish());
     }
@@ -262,8 +254,7 @@ Result<PushResult> push_buffered(repository::Repository& repository, LocalFile& 
     FORGE_CRASH_POINT("wal-before-put");
     FORGE_ASSIGN(const store::PutOutcome outcome, put_new(repository, key, packed, context));
     FORGE_CRASH_POINT("wal-after-put");
-    if (outcome == store::PutOutcome::kStored)
-        return PushResult{PushOutcome::kStored, file.size(), packed.size(), {}};
+    if (outcome == store::PutOutcome::kStored) return PushResult{PushOutcome::kStored, file.size(), packed.size(), {}};
     packed = Bytes();
     return compare(repository, file, request.name, key, context);
 }

@@ -166,12 +166,42 @@ TEST(Codec, WritesTheParametersOfTheFormat) {
     const ByteView hello = as_bytes("hello wal-g\n");
     EXPECT_EQ(to_hex(compress(Method::kBrotli, hello)), "8b058068656c6c6f2077616c2d670a03");
     EXPECT_EQ(to_hex(compress(Method::kBrotli, {})), "3b");
-    EXPECT_EQ(to_hex(compress(Method::kLz4, hello)), "04224d186470b90c00008068656c6c6f2077616c2d670a0000000097f00e2f");
+    EXPECT_EQ(to_hex(compress(Method::kLz4, hello)), "04224d186450080c00008068656c6c6f2077616c2d670a0000000097f00e2f");
     EXPECT_EQ(compress(Method::kLz4, {}).size(), 15U);
     for (const Bytes& object : {compress(Method::kZstd, hello), compress(Method::kZstd, Bytes(10 << 20))}) {
         EXPECT_EQ(ZSTD_getFrameContentSize(object.data(), object.size()), ZSTD_CONTENTSIZE_UNKNOWN);
         EXPECT_EQ(object[4], 0x04) << "content checksum, no content size, no dictionary";
     }
+}
+
+TEST(Codec, LeavesTheContentChecksumOut) {
+    const ByteView hello = as_bytes("hello wal-g\n");
+    for (const Method method : {Method::kLz4, Method::kZstd}) {
+        MemorySink out;
+        auto sink = compressor(method, {}, std::make_unique<ForwardSink>(out), ContentChecksum::kNo).value();
+        ASSERT_TRUE(sink->write(hello).ok());
+        ASSERT_TRUE(sink->finish().ok());
+        const Bytes with = compress(method, hello);
+        EXPECT_EQ(out.bytes().size() + 4, with.size()) << method_name(method);
+        EXPECT_EQ(out.bytes().at(4) ^ with.at(4), 0x04) << "the same bit of both headers";
+        EXPECT_EQ(decompress(method, out.bytes()).value(), Bytes(hello.begin(), hello.end()));
+    }
+}
+
+// Whole blocks are taken where they are, so short ones come before and after them.
+TEST(Codec, Lz4BlocksMayBeShort) {
+    constexpr std::size_t kBlock = 256 << 10;
+    const Bytes data = test::random_bytes(3 * kBlock + 1000);
+    MemorySink out;
+    auto sink = compressor(Method::kLz4, {}, std::make_unique<ForwardSink>(out)).value();
+    const ByteView view(data);
+    for (const auto& [from, size] : {std::pair<std::size_t, std::size_t>{0, 512},
+                                     {512, 2 * kBlock},
+                                     {512 + 2 * kBlock, kBlock - 1},
+                                     {511 + 3 * kBlock, 489}})
+        ASSERT_TRUE(sink->write(view.subspan(from, size)).ok());
+    ASSERT_TRUE(sink->finish().ok());
+    EXPECT_EQ(decompress(Method::kLz4, out.bytes()).value(), data);
 }
 
 TEST(Codec, ReadsTheVectorsOfTheFormat) {

@@ -320,6 +320,23 @@ INSTANTIATE_TEST_SUITE_P(
         return name;
     });
 
+// Encryption authenticates every byte; without it nothing but the checksum would notice a flipped one.
+TEST_F(RepositoryTest, OnlyPlainObjectsHaveAContentChecksum) {
+    for (const bool encrypted : {false, true}) {
+        settings_.compression = Method::kLz4;
+        settings_.keys = encrypted ? ring({{kHexKey, crypto::KeyTransform::kHex}}) : crypto::KeyRing();
+        Repository& repository = open();
+        const std::string key = layout::wal_key("00000003.history", Method::kLz4);
+        auto sink = repository.create(key, Method::kLz4, context_);
+        ASSERT_TRUE(sink.ok()) << sink.status().to_string();
+        ASSERT_TRUE((*sink)->write(as_bytes("1\t0/9000E98\n")).ok());
+        ASSERT_TRUE((*sink)->finish().ok());
+        const Bytes frame = read_all(*repository.open_compressed(key, context_).value(), 1000).value();
+        constexpr std::uint8_t kContentChecksum = 0x04;  // of the LZ4 frame's FLG byte
+        EXPECT_EQ((frame.at(4) & kContentChecksum) != 0, !encrypted);
+    }
+}
+
 class Writing : public RepositoryTest, public testing::WithParamInterface<Method> {};
 
 TEST_P(Writing, WhatIsWrittenIsReadAgain) {
