@@ -45,8 +45,8 @@ struct S3Options {
     // State of credentials that are issued, for people; empty function if they are written down.
     std::function<std::string()> describe_credentials;
     std::shared_ptr<RateLimiter> network_limit;  // null = none
-    std::uint64_t part_size =
-        8 << 20;  // first part size of a multipart upload; grows so that 10000 parts suffice for 5 TiB
+    // First part size of a multipart upload, the least that S3 allows; it grows so that 10000 parts suffice for 4.8 TiB.
+    std::uint64_t part_size = 5 << 20;
     milliseconds connect_timeout{3000};
     milliseconds first_byte_timeout{15000};
     milliseconds stall_timeout{20000};    // no byte in either direction for that long
