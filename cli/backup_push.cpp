@@ -119,7 +119,7 @@ private:
             return Status(Kind::kInvalid,
                           "directory " + forge::quoted(arguments_.data_directory) + " cannot be read here",
                           "Run this command on the server's machine, as the user the server runs as.");
-        const std::shared_ptr<repository::Repository> repository = session_.open(arguments_.data_directory);
+        const std::shared_ptr<repository::Repository> repository = session_.open_beside_server(arguments_.data_directory);
         if (!repository) return Status(Kind::kInvalid, "the backup was not started");
         lower_priority();
         FORGE_TRY(refuse_unwanted_clone(session_.loaded().settings, arguments_.data_directory,

@@ -165,6 +165,16 @@ Result<LoadedSettings> load_settings(const GlobalOptions& options, const std::st
     return loaded;
 }
 
+// What the server says of its own machine, where nothing else says something.
+Status add_server_limits(LoadedSettings& loaded, const std::string& data_directory) {
+    FORGE_ASSIGN(const auto server, read_server_settings(data_directory));
+    for (const char* const name : {"cpu_limit", "disk_rate_limit", "network_rate_limit"})
+        if (const auto found = server.find(name); found != server.end() && set_by_nobody(loaded.settings, name))
+            loaded.inputs.explicit_values[name] = found->second;
+    FORGE_ASSIGN(loaded.settings, settings::load(loaded.inputs));
+    return {};
+}
+
 Status no_storage() {
     return {Kind::kInvalid, "no storage is configured",
             "Use --storage, or set WALG_S3_PREFIX or WALG_FILE_PREFIX in the environment or in a file of --env-dir."};
@@ -216,6 +226,13 @@ Session::Session(const CommandLine& line, milliseconds grace, Patience patience)
 
 std::shared_ptr<repository::Repository> Session::open(const std::string& data_directory) {
     return open_loaded(load_settings(line_.global(), data_directory));
+}
+
+std::shared_ptr<repository::Repository> Session::open_beside_server(const std::string& data_directory) {
+    Result<LoadedSettings> loaded = load_settings(line_.global(), data_directory);
+    if (loaded.ok())
+        if (Status status = add_server_limits(*loaded, data_directory); !status.ok()) loaded = std::move(status);
+    return open_loaded(std::move(loaded));
 }
 
 std::shared_ptr<repository::Repository> Session::open_at(const std::string& storage) {

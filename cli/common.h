@@ -82,6 +82,9 @@ public:
     // load_settings().
     std::shared_ptr<repository::Repository> open(const std::string& data_directory = {});
 
+    // As open(), beside the server of `data_directory`: whatever storage is meant, what its operator allows programs to
+    // take of its machine and network holds (cpu_limit and the rate limits), where nothing else sets that.
+    std::shared_ptr<repository::Repository> open_beside_server(const std::string& data_directory);
     // The same with another storage than the settings say.
     std::shared_ptr<repository::Repository> open_at(const std::string& storage);
 

@@ -52,6 +52,12 @@ $node->safe_psql('postgres',
 	'GRANT EXECUTE ON FUNCTION pg_backup_start(text, bool), pg_backup_stop(bool) TO helper');
 cli_ok({ env => \%connection }, 'backup-push', '--direct', '--env-dir', $env, 'P17: the two functions of backup mode');
 
+# The storage comes from elsewhere, the limits are those of the server's machine: the command line looks at its settings, too.
+$node->append_conf('postgresql.conf', 'forge_backup.cpu_limit = 500');
+cli_fails({ env => \%connection }, 'backup-push', '--direct', '--env-dir', $env, 1, qr/cpu_limit.*invalid value "500"/s,
+	'a backup made by the command line keeps to the limits of the server');
+$node->adjust_conf('postgresql.conf', 'forge_backup.cpu_limit', undef);
+
 # Limits for everybody. The sessions of this test lift them, from the first on: one limit would reach the statement that sets the next.
 my @limits = qw(statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout);
 local $ENV{PGOPTIONS} = join(' ', map { "-c $_=0" } @limits);
