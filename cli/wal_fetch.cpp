@@ -28,6 +28,9 @@ namespace {
 constexpr seconds kOutageMemory{5};
 // A standby would never catch up with a store that is slower than this, and has better sources.
 constexpr std::uint64_t kLeastRate = 32 << 10;
+// For a segment that is being fetched ahead, by a store that may be as slow; it must leave time to ask the store
+// itself.
+constexpr milliseconds kStandbyWaits{3000};
 constexpr milliseconds kFirstPause{500};
 constexpr milliseconds kLongestPause{15000};
 // A prefetcher whose recovery is at work with one segment for longer is started again for the next.
@@ -72,7 +75,9 @@ private:
 
     // Needs no settings and no store. What is not there, or is wrong, comes from the store.
     std::optional<int> serve_from_spool() {
-        if (!wal::take_fetched_ahead(arguments_.name, options_, session_.cancel()).ok()) return std::nullopt;
+        store::CallContext context = session_.context();
+        if (place_.is_standby) context.deadline = Deadline::after(kStandbyWaits);
+        if (!wal::take_fetched_ahead(arguments_.name, options_, context).ok()) return std::nullopt;
         const Status result = finish_segment();
         if (result.ok()) measurement_.commit();
         return exit_code(result);

@@ -7,11 +7,11 @@
 
 namespace forge::wal {
 
-Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const CancelToken& cancel) {
+Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const store::CallContext& context) {
     if (options.spool_directory.empty() || layout::classify_wal_name(name) != layout::WalKind::kSegment)
         return Status(Kind::kNotFound, "WAL file " + quoted(name) + " is not fetched ahead");
-    return Spool(options.spool_directory).take(
-        name, options.destination, {options.segment_size, options.system_identifier}, cancel);
+    return Spool(options.spool_directory)
+        .take(name, options.destination, {options.segment_size, options.system_identifier}, context);
 }
 
 Status fetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options,

@@ -18,8 +18,9 @@ struct FetchOptions {
     std::optional<std::uint64_t> segment_size;  // nothing = from the first page of the segment
     std::uint64_t system_identifier = 0;        // of the cluster that the spool is for; 0 = not known
 };
-// Without settings and store: success when `name` waited in the spool and is at its destination now.
-Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const CancelToken& cancel);
+// Without settings and store: success when `name` waited in the spool and is at its destination now. Of `context`
+// cancel and deadline count: for how long at most one that is on its way there is waited for.
+Status take_fetched_ahead(const std::string& name, const FetchOptions& options, const store::CallContext& context);
 // From the store. kNotFound only when the store said so. kCorrupt: what is there is no such WAL file. After a failure
 // the destination is as it was.
 Status fetch_wal(repository::Repository& repository, const std::string& name, const FetchOptions& options,

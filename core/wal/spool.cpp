@@ -68,18 +68,18 @@ Result<Fd> Spool::lock() const {
 
 bool Spool::is_locked() const { return lock().status().is(Kind::kAlreadyExists); }
 
-void Spool::wait_for_part(const std::string& segment, const CancelToken& cancel) const {
+void Spool::wait_for_part(const std::string& segment, const store::CallContext& context) const {
     const StageScope scope(Stage::kWait);
     const std::string part = part_path(segment);
     std::uint64_t last = 0;
     auto patience = Deadline::after(kPatience);
-    while (path_exists(part) && !patience.passed()) {
+    while (path_exists(part) && !patience.passed() && !context.deadline.passed()) {
         if (!is_locked()) return;  // left behind by a process that is gone
         if (const std::uint64_t now = file_size(part); now != last) {
             last = now;
             patience = Deadline::after(kPatience);
         }
-        if (cancel.wait_for(kLook)) return;
+        if (store::cancel_of(context).wait_for(kLook)) return;
     }
 }
 
@@ -97,8 +97,8 @@ Result<std::uint64_t> Spool::check(const std::string& segment, const Expected& e
 }
 
 Status Spool::take(const std::string& segment, const std::string& destination, const Expected& expected,
-                   const CancelToken& cancel) const {
-    wait_for_part(segment, cancel);
+                   const store::CallContext& context) const {
+    wait_for_part(segment, context);
     const std::string spooled = path(segment);
     if (!path_exists(spooled)) return Status(Kind::kNotFound, "WAL file " + quoted(segment) + " is not in the spool");
     const auto size = check(segment, expected);

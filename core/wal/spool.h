@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/base/cancel.h"
 #include "core/base/file.h"
+#include "core/store/object_store.h"
 
 namespace forge::wal {
 
@@ -40,16 +40,17 @@ public:
         std::uint64_t system_identifier = 0;
     };
     // Moves `segment` to `destination`. kNotFound: it is not here. While it is on its way here, waiting for it is
-    // faster than fetching it again; as long as it gets on. What is wrong here is removed: the store has it.
+    // faster than fetching it again; as long as it gets on, and until the deadline of `context`. What is wrong here is
+    // removed: the store has it.
     Status take(const std::string& segment, const std::string& destination, const Expected& expected,
-                const CancelToken& cancel) const;
+                const store::CallContext& context) const;
 
     // Leaves only what is `wanted`, which bounds the spool. For the holder of the lock; `parts`: those too, which
     // belong to nobody when it begins.
     Status clean(const std::vector<std::string>& wanted, bool parts) const;
 
 private:
-    void wait_for_part(const std::string& segment, const CancelToken& cancel) const;
+    void wait_for_part(const std::string& segment, const store::CallContext& context) const;
     Result<std::uint64_t> check(const std::string& segment, const Expected& expected) const;
 
     std::string directory_;

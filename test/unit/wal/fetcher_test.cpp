@@ -163,13 +163,33 @@ TEST_F(FetcherTest, WhatIsWrongInTheSpoolIsFetchedAgain) {
     store_segment(5);
     options_.system_identifier = kSystemIdentifier;
     const std::string foreign(as_text(make_segment(name_of(5), kMegabyte, 5, kSystemIdentifier + 1)));
-    for (const std::string& wrong :
-         {foreign, std::string("short"), std::string(kMegabyte, '\0'), content_of(6), content_of(5).substr(0, kMegabyte - 1)}) {
+    for (const std::string& wrong : {foreign, std::string("short"), std::string(kMegabyte, '\0'), content_of(6),
+                                     content_of(5).substr(0, kMegabyte - 1)}) {
         write_text(spool_.path(name_of(5)), wrong);
         ASSERT_TRUE(fetch(name_of(5)).ok());
         EXPECT_EQ(read_text(options_.destination), content_of(5));
         EXPECT_FALSE(path_exists(spool_.path(name_of(5))));
     }
+}
+
+TEST_F(FetcherTest, WaitsForASegmentThatDripsUntilTheDeadline) {
+    store_segment(5);
+    const Fd lock = open_file(spool_.path("lock"), O_RDWR | O_CREAT).value();
+    ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+    const std::string part = Spool(spool_.path()).part_path(name_of(5));
+    write_text(part, "x");
+    CancelToken enough;
+    std::atomic<bool> drips{true};
+    std::thread dripper([&] {
+        for (int i = 0; i < 5000 && !enough.wait_for(milliseconds(1)); ++i) write_text(part, std::string(i + 2, 'x'));
+        drips = false;
+    });
+    store::CallContext context;
+    context.deadline = Deadline::after(milliseconds(100));
+    EXPECT_TRUE(take_fetched_ahead(name_of(5), options_, context).is(Kind::kNotFound));
+    EXPECT_TRUE(drips);
+    enough.cancel();
+    dripper.join();
 }
 
 TEST_F(FetcherTest, PrefetchFailuresLeaveNothingBehind) {
