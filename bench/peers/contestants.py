@@ -49,6 +49,10 @@ class Contestant:
     def fetch_command(self, name, path):
         raise NotImplementedError
 
+    def restore_command(self, data):
+        """For the server whose data directory that is."""
+        return " ".join(str(word) for word in self.fetch_command("%f", "%p"))
+
     def environment(self):
         return {}
 
@@ -186,6 +190,9 @@ class PgBackRest(Contestant):
 
     def fetch_command(self, name, path):
         return [*self.tool, "archive-get", name, path]
+
+    def restore_command(self, data):
+        return " ".join(map(str, [*self.tool, f"--pg1-path={data}", "archive-get", "%f", "%p"]))
 
 
 class PgBackRestAsync(PgBackRest):

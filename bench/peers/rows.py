@@ -30,9 +30,13 @@ class Work:
     def __init__(self, server, directory, full, empty):
         self.server, self.directory = server, directory
         self.base = directory / "base"
+        self.discarded = directory / "discarded"
         subprocess.run(["pg_basebackup", "-D", self.base, "-X", "stream", "-c", "fast"], check=True, env=os.environ | server.environment)
         self.full = server.write_segments(
             full, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid IN (SELECT (random() * 1000000)::int FROM generate_series(1, 40000))")
+        # What a recovery from the base replays: all WAL from where it begins.
+        start = (self.base / "backup_label").read_text().partition("(file ")[2][:24]
+        self.since_base = sorted(name for name in os.listdir(server.data / "pg_wal") if len(name) == 24 and start <= name <= self.full[-1])
         self.empty = [server.switch() for _ in range(empty)]
         server.idle()
 
@@ -92,17 +96,64 @@ def backup(work, contestant):
     return Figures(seconds, cpu, max(peak, usage.peak), contestant.store.stored() - before, size_of(work.server.data) - size_of(work.server.data / "pg_wal"))
 
 
+def discard(work, directory):
+    """Its files are emptied and stay until the end: ext4 passes over inodes that were freed in the last minutes, one by one, and
+    whoever makes files next would pay for it."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if not os.path.islink(os.path.join(folder, name)):
+                os.truncate(os.path.join(folder, name), 0)
+    work.discarded.mkdir(exist_ok=True)
+    directory.rename(work.discarded / str(time.monotonic_ns()))
+    os.sync()
+
+
 def restore(work, contestant, sync=True):
     backup(work, contestant)
     target = work.directory / "restored"
-    shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700)
+    os.sync()
     try:
         with Usage(contestant.programs) as usage:
             done = contestant.restore(target, sync)
         return done and Figures(done[0], done[1], max(done[2], usage.peak), read=size_of(target))
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        discard(work, target)
+
+
+def is_open(data):
+    """Whether the server there has recovered and accepts connections."""
+    pid_file = data / "postmaster.pid"
+    return pid_file.exists() and pid_file.read_text().splitlines()[7:8] == ["ready   "]
+
+
+def recover(work, contestant):
+    """Archive recovery of the full segments by a copy of the data directory from before them, from its start to its promotion."""
+    ship(work, contestant, work.since_base)
+    target = work.directory / "recovering"
+    shutil.copytree(work.base, target, symlinks=True)
+    shutil.rmtree(target / "pg_wal")
+    (target / "pg_wal").mkdir(mode=0o700)
+    (target / "recovery.signal").touch()
+    with open(target / "postgresql.conf", "a", encoding="utf-8") as file:
+        file.write(f"unix_socket_directories = '{work.directory}'\nport = {work.server.port + 1}\nhot_standby = off\nrestore_command = '{contestant.restore_command(target)}'\n")
+    os.sync()
+    control = ["pg_ctl", "-s", "-D", target]
+    try:
+        with Usage(contestant.programs) as usage:
+            begin = time.monotonic()
+            subprocess.run([*control, "-W", "-l", target / "log", "start"], check=True, env=os.environ | contestant.environment())
+            wait_for(f"{contestant.name}: the recovery", lambda: is_open(target), limit=300)
+            seconds = time.monotonic() - begin
+        replayed = (target / "log").read_text().count("restored log file")
+        if replayed < len(work.full):
+            raise Failed(f"{contestant.name}: recovery ended after {replayed} segments, see {target / 'log'}")
+        subprocess.run([*control, "-w", "-m", "immediate", "stop"], check=True)
+        return Figures(seconds, usage.cpu, usage.peak, read=len(work.since_base) * 16 * 1024 * 1024)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        raise Failed(f"{contestant.name}: the recovery failed, see {target / 'log'}") from error
+    finally:
+        discard(work, target)
 
 
 def fetch_all(work, contestant):
@@ -183,6 +234,7 @@ rows = [
     Row("restore", "restore, synced", "restore", restore, by_method=False),
     Row("restore-unsynced", "restore, not synced", "restore", lambda work, contestant: restore(work, contestant, sync=False), by_method=False),
     Row("fetch", "fetch the full segments, one call after the other", "fetch", fetch_all, by_method=False),
+    Row("recovery", "recovery of the full segments", "fetch", recover, by_method=False),
     Row("missing", "fetch of a missing segment, one call, median", "fetch", fetch_missing, by_method=False),
     Row("existing", "fetch of an existing segment, one call, median", "fetch", fetch_one, by_method=False),
     Row("start", "start of the executable", "version", version, by_method=False, by_store=False),

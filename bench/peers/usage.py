@@ -27,6 +27,14 @@ def stat_of(pid):
     return head.partition("(")[2], int(fields[1]), ticks[0] + ticks[1], ticks[2] + ticks[3]
 
 
+def exact_cpu_of(pid):
+    """CPU seconds of a process itself, without its children, to the microsecond; 0 when it is gone."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return 0.0
+
+
 def memory_of(pid):
     try:
         for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -52,6 +60,7 @@ class Usage:
 
     def __enter__(self):
         self.before = stat_of(self.archiver) or ("", 0, 0.0, 0.0)
+        self.archiver_before = exact_cpu_of(self.archiver)
         self.look(first=True)
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.watch)
@@ -64,7 +73,7 @@ class Usage:
         self.look()
         after = stat_of(self.archiver) or self.before
         reaped = after[3] - self.before[3]
-        self.archiver_cpu = after[2] - self.before[2]
+        self.archiver_cpu = exact_cpu_of(self.archiver) - self.archiver_before
         # What the archiver has waited for is in its own account.
         counted = [pid for pid in self.last if pid not in self.of_archiver or stat_of(pid) is not None]
         self.cpu = reaped + sum(self.last[pid] - self.first.get(pid, 0.0) for pid in counted)
