@@ -119,7 +119,8 @@ private:
             return Status(Kind::kInvalid,
                           "directory " + forge::quoted(arguments_.data_directory) + " cannot be read here",
                           "Run this command on the server's machine, as the user the server runs as.");
-        const std::shared_ptr<repository::Repository> repository = session_.open_beside_server(arguments_.data_directory);
+        const std::shared_ptr<repository::Repository> repository =
+            session_.open_beside_server(arguments_.data_directory);
         if (!repository) return Status(Kind::kInvalid, "the backup was not started");
         lower_priority();
         FORGE_TRY(refuse_unwanted_clone(session_.loaded().settings, arguments_.data_directory,
@@ -207,9 +208,9 @@ private:
             stop.timeline = control.min_recovery_timeline;
         }
         if (archives_)
-            FORGE_TRY(wait_for_wal(*repository,
-                                   layout::segment_name({stop.timeline, (stop.finish_lsn - 1) / segment_size_},
-                                                        segment_size_)));
+            FORGE_TRY(
+                wait_for_wal(*repository, layout::segment_name({stop.timeline, (stop.finish_lsn - 1) / segment_size_},
+                                                               segment_size_)));
         return engine->finish(stop);
     }
 

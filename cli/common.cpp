@@ -118,6 +118,20 @@ Result<LoadedSettings> add_server_settings(LoadedSettings loaded, const GlobalOp
     return loaded;
 }
 
+// What the server says of its own machine, where nothing else says something. A backup is worth more than its limits.
+Result<LoadedSettings> add_server_limits(LoadedSettings loaded, const std::string& data_directory, Logger& logger) {
+    const auto server = read_server_settings(data_directory);
+    if (!server.ok()) {
+        logger.warning("the limits that the server sets are not known: " + server.status().message());
+        return loaded;
+    }
+    for (const char* const name : {"cpu_limit", "disk_rate_limit", "network_rate_limit"})
+        if (const auto found = server->find(name); found != server->end() && set_by_nobody(loaded.settings, name))
+            loaded.inputs.explicit_values[name] = found->second;
+    FORGE_ASSIGN(loaded.settings, settings::load(loaded.inputs));
+    return loaded;
+}
+
 }  // namespace
 
 StderrLogger::StderrLogger(const GlobalOptions& options) : lowest_(lowest_level(options)) {}
@@ -163,16 +177,6 @@ Result<LoadedSettings> load_settings(const GlobalOptions& options, const std::st
         path_exists(join_path(data_directory, "PG_VERSION")))
         return add_server_settings(std::move(loaded), options, data_directory);
     return loaded;
-}
-
-// What the server says of its own machine, where nothing else says something.
-Status add_server_limits(LoadedSettings& loaded, const std::string& data_directory) {
-    FORGE_ASSIGN(const auto server, read_server_settings(data_directory));
-    for (const char* const name : {"cpu_limit", "disk_rate_limit", "network_rate_limit"})
-        if (const auto found = server.find(name); found != server.end() && set_by_nobody(loaded.settings, name))
-            loaded.inputs.explicit_values[name] = found->second;
-    FORGE_ASSIGN(loaded.settings, settings::load(loaded.inputs));
-    return {};
 }
 
 Status no_storage() {
@@ -230,8 +234,7 @@ std::shared_ptr<repository::Repository> Session::open(const std::string& data_di
 
 std::shared_ptr<repository::Repository> Session::open_beside_server(const std::string& data_directory) {
     Result<LoadedSettings> loaded = load_settings(line_.global(), data_directory);
-    if (loaded.ok())
-        if (Status status = add_server_limits(*loaded, data_directory); !status.ok()) loaded = std::move(status);
+    if (loaded.ok()) loaded = add_server_limits(std::move(loaded).value(), data_directory, logger_);
     return open_loaded(std::move(loaded));
 }
 
