@@ -57,6 +57,14 @@ $node->append_conf('postgresql.conf', 'forge_backup.cpu_limit = 500');
 cli_fails({ env => \%connection }, 'backup-push', '--direct', '--env-dir', $env, 1, qr/cpu_limit.*invalid value "500"/s,
 	'a backup made by the command line keeps to the limits of the server');
 $node->adjust_conf('postgresql.conf', 'forge_backup.cpu_limit', undef);
+my $automatic = $node->data_dir . '/postgresql.auto.conf';
+my $kept = slurp_file($automatic);
+append_to_file($automatic, "include 'gone.conf'\n");
+($code, $stdout, $stderr) = forge_cli({ env => \%connection }, 'backup-push', '--direct', '--env-dir', $env);
+is($code, 0, 'settings that cannot be read keep no backup from being made') or diag($stderr);
+like($stderr, qr/warning: the limits that the server sets are not known: .*gone\.conf/, 'and are reported');
+unlink $automatic or die;
+append_to_file($automatic, $kept);
 
 # Limits for everybody. The sessions of this test lift them, from the first on: one limit would reach the statement that sets the next.
 my @limits = qw(statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout);
