@@ -17,7 +17,7 @@ namespace {
 constexpr milliseconds kSampleTime{1000};
 constexpr std::size_t kBufferSize = std::size_t{256} << 10;
 // Starting the command, planning once more, syncing the file system, starting the server, its checkpoint at the end.
-constexpr double kStartSeconds = 3.0;
+constexpr double kStartSeconds = 0.5;
 constexpr std::size_t kTimelineDigits = 8;
 
 struct Sample {
@@ -142,8 +142,9 @@ double seconds_of(const Estimate& estimate, std::uint64_t segments) {
     if (estimate.rates.backup <= 0 || estimate.rates.wal <= 0) return 0;
     const auto plain = static_cast<double>(estimate.backup_plain_bytes);
     const auto wal = static_cast<double>(estimate.wal_plain_bytes);
-    // Segments are fetched ahead while others are replayed: the slower of both counts.
-    return kStartSeconds + plain / estimate.rates.backup + plain / Rates::kWrite +
+    // The disk works while the next bytes are fetched, and segments are fetched ahead while others are replayed: the
+    // slower of both counts.
+    return kStartSeconds + plain / std::min(estimate.rates.backup, Rates::kWrite) +
            static_cast<double>(segments) * estimate.rates.command + wal / std::min(estimate.rates.wal, Rates::kReplay);
 }
 

@@ -17,7 +17,7 @@ struct Rates {
     double command = 0;  // seconds that a restore_command takes besides fetching
     // Assumed, since nobody knows the disk of a restore that is only planned: docs/decisions.md.
     static constexpr double kWrite = 500e6;
-    static constexpr double kReplay = 100e6;
+    static constexpr double kReplay = 120e6;
     static constexpr double kCommand = 0.05;  // where it cannot be measured
 };
 
