@@ -479,16 +479,19 @@ TEST_F(ChainPlanTest, AChainThatIsNotWholeIsRefusedInTheEstimate) {
     EXPECT_EQ(estimate->seconds, 0);
 }
 
-TEST(Estimate, TakesTheSlowerOfFetchAndReplay) {
+TEST(Estimate, TakesTheSlowerOfWhatOverlaps) {
+    const double replay = 1e9 / Rates::kReplay;
     Estimate estimate;
     EXPECT_EQ(seconds_of(estimate, 1), 0) << "nothing was measured";
     estimate.backup_plain_bytes = 1'000'000'000;
     estimate.wal_plain_bytes = 1'000'000'000;
     estimate.rates = {.backup = 100e6, .wal = 1000e6, .command = 0.1};
-    EXPECT_NEAR(seconds_of(estimate, 0), 3 + 10 + 2 + 10, 0.01);
-    EXPECT_NEAR(seconds_of(estimate, 60), 3 + 10 + 2 + 10 + 6, 0.01) << "a command for each segment";
+    EXPECT_NEAR(seconds_of(estimate, 0), 0.5 + 10 + replay, 0.01) << "fetching is slower than writing";
+    EXPECT_NEAR(seconds_of(estimate, 60), 0.5 + 10 + replay + 6, 0.01) << "a command for each segment";
     estimate.rates.wal = 10e6;
-    EXPECT_NEAR(seconds_of(estimate, 0), 3 + 10 + 2 + 100, 0.01);
+    EXPECT_NEAR(seconds_of(estimate, 0), 0.5 + 10 + 100, 0.01) << "fetching is slower than replay";
+    estimate.rates.backup = 1000e6;
+    EXPECT_NEAR(seconds_of(estimate, 0), 0.5 + 2 + 100, 0.01) << "writing is slower than fetching";
 }
 
 }  // namespace
