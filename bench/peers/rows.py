@@ -127,6 +127,12 @@ def is_open(data):
     return pid_file.exists() and pid_file.read_text().splitlines()[7:8] == ["ready   "]
 
 
+def end_of_log(data):
+    """The log goes with the directory, so the message has what matters of it."""
+    log = data / "log"
+    return "".join(f"\n    {line}" for line in log.read_text().splitlines()[-5:]) if log.exists() else ""
+
+
 def recover(work, contestant):
     """Archive recovery of the full segments by a copy of the data directory from before them, from its start to its promotion."""
     ship(work, contestant, work.since_base)
@@ -147,12 +153,14 @@ def recover(work, contestant):
             seconds = time.monotonic() - begin
         replayed = (target / "log").read_text().count("restored log file")
         if replayed < len(work.full):
-            raise Failed(f"{contestant.name}: recovery ended after {replayed} segments, see {target / 'log'}")
-        subprocess.run([*control, "-w", "-m", "immediate", "stop"], check=True)
+            raise Failed(f"{contestant.name}: recovery ended after {replayed} segments{end_of_log(target)}")
         return Figures(seconds, usage.cpu, usage.peak, read=len(work.since_base) * 16 * 1024 * 1024)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        raise Failed(f"{contestant.name}: the recovery failed, see {target / 'log'}") from error
+        raise Failed(f"{contestant.name}: the recovery failed{end_of_log(target)}") from error
     finally:
+        # Also one that has not come to its end in time.
+        if (target / "postmaster.pid").exists():
+            subprocess.run([*control, "-w", "-m", "immediate", "stop"], check=False)
         discard(work, target)
 
 
