@@ -11,7 +11,7 @@
 namespace forge::backup {
 namespace {
 
-constexpr std::size_t kLargestManifest = 1ULL << 30;
+constexpr std::size_t kLargestList = 1ULL << 30;
 constexpr std::size_t kLargestSentinel = 1ULL << 30;
 // The clock of files ticks some hundred times a second: one that was written twice in a tick looks the same, and the
 // parent may have read it in between. Only what had been left alone for a while when the parent began is sure to be
@@ -110,9 +110,25 @@ private:
         FORGE_ASSIGN(const auto source, repository_.store().get(key, std::nullopt, context_));
         FORGE_ASSIGN(const std::string sentinel, read_all_text(*source, kLargestSentinel));
         content.sentinel_sha256 = sha256(as_bytes(sentinel));
-        FORGE_ASSIGN(content.files, repository_.files_metadata(name, context_));
+        FORGE_TRY(read_files(content));
         if (content.entry.sentinel.manifest.empty()) return {};
         return read_manifest(content);
+    }
+
+    Status read_files(DeltaParent::Content& content) {
+        const std::string key = layout::files_metadata_key(content.entry.name);
+        FORGE_ASSIGN(const auto source, repository_.store().get(key, std::nullopt, context_));
+        FORGE_ASSIGN(const std::string json, read_all_text(*source, kLargestList));
+        const Status status =
+            layout::each_file_entry(json, [&](const std::string& name, const layout::FileEntry& entry) {
+                // As ours are: what has another form of name is not found.
+                if (name.starts_with('/')) content.files.add({.name = name.substr(1), .mtime = entry.mtime});
+                return Status();
+            });
+        if (!status.ok()) return Status(status).with_context(key);
+        if (const std::string* const twice = content.files.sort())
+            return cannot_serve(key + " lists file " + quoted(*twice) + " twice");
+        return {};
     }
 
     Status read_manifest(DeltaParent::Content& content) {
@@ -120,12 +136,17 @@ private:
         const auto method = manifest_method(content.entry.sentinel.manifest);
         if (!method) return cannot_serve("backup " + quoted(name) + " names a manifest of an unknown form");
         FORGE_ASSIGN(const auto source, repository_.open_object(manifest_key(name, *method), *method, context_));
-        FORGE_ASSIGN(const std::string text, read_all_text(*source, kLargestManifest));
-        auto manifest = parse_manifest(text);
-        if (!manifest.ok()) return manifest.status().with_context(manifest_key(name, *method));
+        const auto manifest = backup::read_manifest(*source, [&](const ManifestFile& file) {
+            if (ListedFile* const listed = content.files.find(file.path)) {
+                listed->size = file.size;
+                listed->checksum = file.checksum;
+            }
+            return Status();
+        });
+        if (!manifest.ok()) return Status(manifest.status()).with_context(manifest_key(name, *method));
         if (manifest->backup != name || manifest->sentinel_sha256 != content.sentinel_sha256)
             return cannot_serve("the manifest of backup " + quoted(name) + " does not belong to its sentinel");
-        content.manifest = std::move(manifest).value();
+        content.has_manifest = true;
         return {};
     }
 
@@ -138,39 +159,28 @@ private:
 
 }  // namespace
 
-DeltaParent::DeltaParent(Content content) : content_(std::move(content)) {
-    if (!content_.manifest) return;
-    for (const ManifestFile& file : content_.manifest->files.files) records_.emplace(file.path, &file);
+// Null: the parent has no such file.
+const ListedFile* DeltaParent::find(const ScanEntry& file) const {
+    const ListedFile* const listed = content_.files.find(std::string_view(file.name).substr(1));
+    return listed != nullptr && content_.has_manifest && !listed->size ? nullptr : listed;
 }
 
-const ManifestFile* DeltaParent::find_record(const std::string& member) const {
-    const auto found = records_.find(std::string_view(member).substr(1));
-    return found == records_.end() ? nullptr : found->second;
-}
-
-bool DeltaParent::has(const ScanEntry& file) const {
-    return content_.files.files.contains(file.name) && (!content_.manifest || find_record(file.name) != nullptr);
-}
+bool DeltaParent::has(const ScanEntry& file) const { return find(file) != nullptr; }
 
 bool DeltaParent::is_newer(const ScanEntry& file) const {
     return file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kTickNanos;
 }
 
 bool DeltaParent::has_unchanged(const ScanEntry& file) const {
-    const auto known = content_.files.files.find(file.name);
-    if (known == content_.files.files.end() || known->second.mtime != file.mtime) return false;
+    const ListedFile* const listed = find(file);
+    if (listed == nullptr || listed->mtime != file.mtime) return false;
     if (file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kSettledNanos) return false;
-    if (!content_.manifest) return true;
-    const ManifestFile* const record = find_record(file.name);
-    return record != nullptr && record->size == file.size;
+    return !content_.has_manifest || listed->size == file.size;
 }
 
 ManifestFile DeltaParent::record_of(const ScanEntry& file) const {
-    if (const ManifestFile* const record = find_record(file.name)) return *record;
-    ManifestFile record;
-    record.path = file.name.substr(1);
-    record.size = file.size;
-    record.mtime_seconds = file.mtime.seconds();
+    ManifestFile record{file.name.substr(1), file.size, file.mtime.seconds(), {}};
+    if (const ListedFile* const listed = find(file)) record.checksum = listed->checksum;
     return record;
 }
 

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/backup/engine.h"
+#include "core/backup/file_list.h"
 #include "core/backup/manifest.h"
 #include "core/backup/scan.h"
 
@@ -21,10 +20,10 @@ public:
         std::vector<std::string> chain;  // names of the parent and all before it, the parent first
         int count = 0;                   // DeltaCount of the new backup
         Digest sentinel_sha256{};        // of the parent's sentinel
-        layout::FilesMetadata files;
-        std::optional<Manifest> manifest;  // nothing: made by another program
+        FileList files;                  // with the times of files_metadata.json, and what the manifest says about each
+        bool has_manifest = false;       // false: made by another program
     };
-    explicit DeltaParent(Content content);
+    explicit DeltaParent(Content content) : content_(std::move(content)) {}
     DeltaParent(const DeltaParent&) = delete;
     DeltaParent& operator=(const DeltaParent&) = delete;
 
@@ -48,10 +47,9 @@ public:
     Status check_still_there(repository::Repository& repository, const store::CallContext& context) const;
 
 private:
-    const ManifestFile* find_record(const std::string& member) const;
+    const ListedFile* find(const ScanEntry& file) const;
 
     Content content_;
-    std::unordered_map<std::string_view, const ManifestFile*> records_;  // by path, into content_
 };
 
 // Nothing: the backup is a full one, which the log says why where somebody wanted deltas. An error only where the

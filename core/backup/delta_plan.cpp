@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <iterator>
 #include <string_view>
 #include <unordered_set>
 
@@ -21,7 +20,7 @@ std::string_view directory_of(const ScanEntry& file) {
 
 // Databases whose directory was made since the parent began. Another database may have had the same OID then, and the
 // pages that CREATE DATABASE copies from a template keep their old positions in the WAL: they would pass for unchanged.
-std::unordered_set<std::string> find_young_databases(const std::vector<ScanEntry>& entries, const DeltaParent& parent) {
+std::unordered_set<std::string> find_young_databases(const ScanEntries& entries, const DeltaParent& parent) {
     std::unordered_set<std::string> young;
     for (const ScanEntry& entry : entries)
         if (base_name(entry.name) == "PG_VERSION" && parent.is_newer(entry)) young.emplace(directory_of(entry));
@@ -57,16 +56,15 @@ std::uint64_t member_size(const ScanEntry& file) {
     return file.changed ? layout::increment_size(file.changed->count) : file.size;
 }
 
-Result<DeltaPlan> plan_delta(std::vector<ScanEntry> entries, const DeltaParent& parent, PackContext& context,
-                             WorkerGroup& workers, std::uint64_t worker_count) {
+Result<DeltaPlan> plan_delta(ScanEntries entries, const DeltaParent& parent, PackContext& context, WorkerGroup& workers,
+                             std::uint64_t worker_count) {
     DeltaPlan plan;
     const auto is_file = [](const ScanEntry& entry) { return entry.type == ScanEntry::Type::kFile; };
-    const auto skipped = std::stable_partition(entries.begin(), entries.end(), [&](const ScanEntry& entry) {
-        return !is_file(entry) || !parent.has_unchanged(entry);
-    });
-    plan.skipped.assign(std::make_move_iterator(skipped), std::make_move_iterator(entries.end()));
-    entries.erase(skipped, entries.end());
-    plan.entries = std::move(entries);
+    for (; !entries.empty(); entries.pop_front()) {
+        ScanEntry& entry = entries.front();
+        const bool is_skipped = is_file(entry) && parent.has_unchanged(entry);
+        (is_skipped ? plan.skipped : plan.entries).push_back(std::move(entry));
+    }
 
     const auto young = find_young_databases(plan.entries, parent);
     std::vector<ScanEntry*> candidates;
@@ -98,11 +96,10 @@ Result<DeltaPlan> plan_delta(std::vector<ScanEntry> entries, const DeltaParent& 
     return plan;
 }
 
-std::vector<ScanEntry> without_plan(DeltaPlan plan) {
-    std::vector<ScanEntry> entries = std::move(plan.entries);
+ScanEntries without_plan(DeltaPlan plan) {
+    ScanEntries entries = std::move(plan.entries);
     for (ScanEntry& entry : entries) entry.changed.reset();
-    entries.insert(entries.end(), std::make_move_iterator(plan.skipped.begin()),
-                   std::make_move_iterator(plan.skipped.end()));
+    for (; !plan.skipped.empty(); plan.skipped.pop_front()) entries.push_back(std::move(plan.skipped.front()));
     return entries;
 }
 

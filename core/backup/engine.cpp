@@ -6,6 +6,7 @@
 #include <array>
 #include <climits>
 #include <cstdlib>
+#include <deque>
 #include <iterator>
 #include <map>
 
@@ -114,10 +115,10 @@ private:
     Status take_name(std::string name);
     Status remove_objects(const store::CallContext& context);
     std::uint64_t worker_count() const;
-    Result<std::vector<ScanEntry>> plan(ScanResult scan);
+    Result<ScanEntries> plan(ScanResult scan);
     Status become_full();
-    Status run_workers(std::vector<ScanEntry> entries);
-    Status pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left);
+    Status run_workers(ScanEntries entries);
+    Status pack_all(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left);
     void collect(Packer& packer);
     Status check_pages() const;
     Status copy_control_file();
@@ -128,8 +129,9 @@ private:
     Status write_metadata(const layout::Sentinel& sentinel);
     Status write_sentinel(const std::string& json);
     layout::Sentinel make_sentinel(const BackupStop& stop) const;
-    layout::FilesMetadata make_files_metadata() const;
+    Status write_files_metadata();
     FileManifest make_file_manifest() const;
+    NextFile listed_files() const;
     void describe_delta(Manifest& manifest) const;
     Status check_parts_are_there() const;
     Status secure_chain();
@@ -149,12 +151,12 @@ private:
     std::unique_ptr<PackContext> context_;
 
     std::unique_ptr<DeltaParent> parent_;  // nothing: a full backup
-    std::vector<ScanEntry> skipped_;       // of which the parent holds the content
+    ScanEntries skipped_;                  // of which the parent holds the content
     std::uint64_t system_identifier_ = 0;
     bool pages_have_right_size_ = true;
     std::uint64_t catalog_size_ = 0;
     std::uint64_t packed_size_ = 0;
-    std::vector<PackedMember> members_;      // part = index in parts_
+    std::deque<PackedMember> members_;       // by part; part = index in parts_
     std::vector<ManifestPart> parts_;        // part_001…, then pg_control, then the label
     std::vector<ManifestFile> extra_files_;  // pg_control, label and map, which are in no part of members_
     std::vector<WalRange> wal_;              // from start to finish
@@ -224,7 +226,7 @@ std::uint64_t Engine::worker_count() const {
 }
 
 // What is to be stored. Nothing is uploaded yet, so that the backup can still become a full one.
-Result<std::vector<ScanEntry>> Engine::plan(ScanResult scan) {
+Result<ScanEntries> Engine::plan(ScanResult scan) {
     const std::uint64_t of_full = scan.file_bytes;
     FORGE_ASSIGN(DeltaPlan plan, plan_delta(std::move(scan.entries), *parent_, *context_, workers_, worker_count()));
     progress_.bytes_total = progress_.bytes_done + std::min(plan.stored_bytes, of_full);
@@ -246,11 +248,8 @@ Status Engine::become_full() {
     return take_name(full_name(start_));
 }
 
-Status Engine::run_workers(std::vector<ScanEntry> entries) {
-    const auto first_file = std::stable_partition(
-        entries.begin(), entries.end(), [](const ScanEntry& entry) { return entry.type != ScanEntry::Type::kFile; });
-    PartQueue queue({std::make_move_iterator(first_file), std::make_move_iterator(entries.end())});
-    entries.erase(first_file, entries.end());
+Status Engine::run_workers(ScanEntries entries) {
+    PartQueue queue(std::move(entries));
     FilesLeft left(sources_.tablespaces.size() + 1);
     queue.visit([&](const ScanEntry& file) { ++left[file.root]; });
     for (const auto& count : left)
@@ -263,8 +262,8 @@ Status Engine::run_workers(std::vector<ScanEntry> entries) {
         packers.push_back(std::make_unique<Packer>(*context_, i == 0 ? 1 : 0));
         // The first part begins with the directories, so that a reader who goes through the parts in order finds them
         // made.
-        std::vector<ScanEntry> headers;
-        if (i == 0) headers = std::move(entries);
+        ScanEntries headers;
+        if (i == 0) headers = std::move(queue.headers());
         Packer& packer = *packers.back();
         if (!workers_.start([this, &packer, headers, &queue, &left] { return pack_all(packer, headers, queue, left); }))
             break;
@@ -274,7 +273,7 @@ Status Engine::run_workers(std::vector<ScanEntry> entries) {
     return {};
 }
 
-Status Engine::pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueue& queue, FilesLeft& left) {
+Status Engine::pack_all(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left) {
     for (ScanEntry& header : headers) FORGE_TRY(packer.add_header(std::move(header)));
     ScanEntry file;
     while (queue.next(file)) {
@@ -290,7 +289,8 @@ Status Engine::pack_all(Packer& packer, std::vector<ScanEntry> headers, PartQueu
 void Engine::collect(Packer& packer) {
     const auto offset = static_cast<std::uint32_t>(parts_.size());
     std::move(packer.parts().begin(), packer.parts().end(), std::back_inserter(parts_));
-    for (PackedMember& member : packer.members()) {
+    for (; !packer.members().empty(); packer.members().pop_front()) {
+        PackedMember& member = packer.members().front();
         member.part += offset;
         packed_size_ += member.size;
         members_.push_back(std::move(member));
@@ -299,11 +299,11 @@ void Engine::collect(Packer& packer) {
 
 Status Engine::check_pages() const {
     for (const PackedMember& member : members_)
-        if (member.bad_count > 0)
+        if (member.bad)
             return Status(Kind::kCorrupt,
-                          "file " + quoted(member.name.substr(1)) + " has " + std::to_string(member.bad_count) +
-                              (member.bad_count == 1 ? " corrupt page" : " corrupt pages") + ", first block " +
-                              std::to_string(member.bad_blocks.front()),
+                          "file " + quoted(member.name.substr(1)) + " has " + std::to_string(member.bad->count) +
+                              (member.bad->count == 1 ? " corrupt page" : " corrupt pages") + ", first block " +
+                              std::to_string(member.bad->blocks.front()),
                           "Repair the data directory. With forge_backup.corrupt_pages = \"warn\" the backup would be "
                           "made, and record the page.");
     return {};
@@ -375,18 +375,32 @@ FileManifest Engine::make_file_manifest() const {
     manifest.wal = wal_;
     manifest.system_identifier = system_identifier_;
     manifest.version = major_ >= kFirstWithManifestTwo ? 2 : 1;
-    for (const PackedMember& member : members_) {
-        if (!member.is_file) continue;
-        ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.crc32c};
-        if (member.incremented_size) {
-            file.size = *member.incremented_size;
-            file.checksum.reset();
-        }
-        manifest.files.push_back(std::move(file));
-    }
-    for (const ScanEntry& file : skipped_) manifest.files.push_back(parent_->record_of(file));
-    manifest.files.insert(manifest.files.end(), extra_files_.begin(), extra_files_.end());
     return manifest;
+}
+
+ManifestFile record_of(const PackedMember& member) {
+    ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.crc32c};
+    if (!member.incremented_size) return file;
+    file.size = *member.incremented_size;
+    file.checksum.reset();
+    return file;
+}
+
+// What was packed, what the parent has, what was written from memory.
+NextFile Engine::listed_files() const {
+    return [this, packed = members_.begin(), skipped = skipped_.begin(),
+            extra = extra_files_.begin()](ManifestFile& file) mutable {
+        packed = std::find_if(packed, members_.end(), [](const PackedMember& member) { return member.is_file; });
+        if (packed != members_.end())
+            file = record_of(*packed++);
+        else if (skipped != skipped_.end())
+            file = parent_->record_of(*skipped++);
+        else if (extra != extra_files_.end())
+            file = *extra++;
+        else
+            return false;
+        return true;
+    };
 }
 
 void Engine::describe_delta(Manifest& manifest) const {
@@ -408,7 +422,7 @@ Status Engine::write_manifest_object(std::string_view sentinel) {
     manifest.files = make_file_manifest();
     if (parent_) describe_delta(manifest);
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
-    FORGE_TRY(write_manifest(manifest, *sink));
+    FORGE_TRY(write_manifest(manifest, listed_files(), *sink));
     return sink->finish();
 }
 
@@ -440,27 +454,53 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     return sentinel;
 }
 
-layout::FilesMetadata Engine::make_files_metadata() const {
-    layout::FilesMetadata metadata;
-    for (const ManifestPart& part : parts_)
-        if (!layout::is_pg_control_part(part.name)) metadata.tar_file_sets.push_back({part.name, {}});
-    for (const PackedMember& member : members_) {
-        layout::FileEntry entry;
-        entry.mtime = member.mtime;
-        entry.is_incremented = member.incremented_size.has_value();
-        entry.corrupt_count = member.bad_count;
-        entry.corrupt_blocks = member.bad_blocks;
-        metadata.files.emplace(member.name, std::move(entry));
-        metadata.tar_file_sets[member.part].second.push_back(member.name);
+layout::FileEntry entry_of(const PackedMember& member) {
+    layout::FileEntry entry;
+    entry.mtime = member.mtime;
+    entry.is_incremented = member.incremented_size.has_value();
+    if (!member.bad) return entry;
+    entry.corrupt_count = member.bad->count;
+    entry.corrupt_blocks = member.bad->blocks;
+    return entry;
+}
+
+layout::FileEntry entry_of(const ScanEntry& skipped) {
+    layout::FileEntry entry;
+    entry.mtime = skipped.mtime;
+    entry.is_skipped = true;
+    return entry;
+}
+
+// By name, bytewise.
+template <typename Entries>
+auto sorted(const Entries& entries) {
+    std::vector<const typename Entries::value_type*> pointers;
+    pointers.reserve(entries.size());
+    for (const auto& entry : entries) pointers.push_back(&entry);
+    std::ranges::sort(pointers, {}, [](const auto* entry) -> const std::string& { return entry->name; });
+    return pointers;
+}
+
+Status Engine::write_files_metadata() {
+    FORGE_ASSIGN(auto sink, repository_->store().create(layout::files_metadata_key(name_), call()));
+    layout::FilesMetadataWriter writer(*sink);
+    const auto packed = sorted(members_);
+    const auto skipped = sorted(skipped_);
+    for (std::size_t i = 0, k = 0; i < packed.size() || k < skipped.size();) {
+        const bool from_packed = k == skipped.size() || (i < packed.size() && packed[i]->name < skipped[k]->name);
+        FORGE_TRY(from_packed ? writer.add_file(packed[i]->name, entry_of(*packed[i]))
+                              : writer.add_file(skipped[k]->name, entry_of(*skipped[k])));
+        ++(from_packed ? i : k);
     }
-    for (const ScanEntry& file : skipped_) {
-        layout::FileEntry entry;
-        entry.mtime = file.mtime;
-        entry.is_skipped = true;
-        metadata.files.emplace(file.name, std::move(entry));
+    auto member = members_.begin();
+    for (std::size_t part = 0; part < parts_.size(); ++part) {
+        if (layout::is_pg_control_part(parts_[part].name)) continue;
+        FORGE_TRY(writer.add_part(parts_[part].name));
+        for (; member != members_.end() && member->part == part; ++member) FORGE_TRY(writer.add_member(member->name));
     }
-    metadata.tar_file_sets.back().second = {std::string(kMapMember), std::string(kLabelMember)};
-    return metadata;
+    for (const std::string_view name : {kMapMember, kLabelMember}) FORGE_TRY(writer.add_member(name));
+    FORGE_TRY(writer.finish());
+    return sink->finish();
 }
 
 BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
@@ -475,8 +515,9 @@ BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
     for (const PackedMember& member : members_) {
         if (member.is_file) ++report.files;
         if (member.incremented_size) ++report.incremented_files;
-        report.corrupt_pages += member.bad_count;
-        for (const std::uint32_t block : member.bad_blocks)
+        if (!member.bad) continue;
+        report.corrupt_pages += member.bad->count;
+        for (const std::uint32_t block : member.bad->blocks)
             if (report.corrupt_files.size() < kListedCorruptPages)
                 report.corrupt_files.push_back(member.name.substr(1) + ": block " + std::to_string(block));
     }
@@ -486,8 +527,7 @@ BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
 Status Engine::write_metadata(const layout::Sentinel& sentinel) {
     store::ObjectStore& store = repository_->store();
     FORGE_TRY(store.put(layout::metadata_key(name_), as_bytes(layout::metadata_json(sentinel)), call()));
-    const std::string files = layout::files_metadata_json(make_files_metadata());
-    return store.put(layout::files_metadata_key(name_), as_bytes(files), call());
+    return write_files_metadata();
 }
 
 // From here on the backup exists. When the answer got lost, what is there now tells whether we wrote it.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/backup/manifest_format.h"
 #include "core/base/text.h"
 #include "core/layout/names.h"
 
@@ -13,11 +14,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kFileName = "forge_manifest.json";
-// Version 1 has "sha256" of a part, of its tar stream: hashing that took longer than compressing it. Versions 1 and 2
-// have a SHA-256 of each file, for the same reason no longer.
-constexpr std::uint64_t kVersion = 3;
-constexpr std::string_view kChecksumMember = "\"Manifest-Checksum\"";
-constexpr std::string_view kDigestMember = ",\"sha256\":\"";  // the last member of the document, over all before it
 
 // Text of a JSON string with its quotes.
 std::string json_text(std::string_view text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
@@ -62,16 +58,13 @@ std::string range_line(const WalRange& range) {
            "\", \"End-LSN\": \"" + format_lsn(range.end) + "\" }";
 }
 
-Status write_body(const FileManifest& manifest, Sink& sink) {
+Status write_body(const FileManifest& manifest, const NextFile& next, Sink& sink) {
     FORGE_TRY(put(sink, "{ \"PostgreSQL-Backup-Manifest-Version\": " + std::to_string(manifest.version) + ",\n"));
     if (manifest.version >= 2)
         FORGE_TRY(put(sink, "\"System-Identifier\": " + std::to_string(manifest.system_identifier) + ",\n"));
     FORGE_TRY(put(sink, "\"Files\": ["));
     bool first = true;
-    for (const ManifestFile& file : manifest.files) {
-        FORGE_TRY(put(sink, (first ? "\n" : ",\n") + file_line(file)));
-        first = false;
-    }
+    for (ManifestFile file; next(file); first = false) FORGE_TRY(put(sink, (first ? "\n" : ",\n") + file_line(file)));
     FORGE_TRY(put(sink, "\n],\n\"WAL-Ranges\": ["));
     first = true;
     for (const WalRange& range : manifest.wal) {
@@ -100,118 +93,6 @@ Status write_parts(const std::vector<ManifestPart>& parts, Sink& sink) {
     return put(sink, "]");
 }
 
-Result<Digest> parse_digest(const std::string& text) {
-    const auto bytes = from_hex(text);
-    Digest digest{};
-    if (!bytes || bytes->size() != digest.size())
-        return Status(Kind::kCorrupt, forge::quoted(text) + " is not a SHA-256");
-    std::copy(bytes->begin(), bytes->end(), digest.begin());
-    return digest;
-}
-
-// The checksum covers everything before its own line.
-Status check_text(const std::string& text, const json& document) {
-    const std::size_t at = text.rfind(kChecksumMember);
-    if (at == std::string::npos) return Status(Kind::kCorrupt, "the list of files has no checksum");
-    if (to_hex(sha256(as_bytes(std::string_view(text).substr(0, at)))) !=
-        document.at("Manifest-Checksum").get<std::string>())
-        return Status(Kind::kCorrupt, "the list of files does not match its checksum");
-    return {};
-}
-
-Result<Lsn> lsn_member(const json& object, const char* name) {
-    const auto lsn = parse_lsn(object.at(name).get<std::string>());
-    if (!lsn) return Status(Kind::kCorrupt, std::string(name) + " is not an LSN");
-    return *lsn;
-}
-
-// The library would wrap and round numbers to make them fit.
-template <typename T>
-Result<T> number_member(const json& object, const char* name) {
-    const json& value = object.at(name);
-    if (!value.is_number_unsigned() || !std::in_range<T>(value.get<std::uint64_t>()))
-        return Status(Kind::kCorrupt, forge::quoted(name) + " is no number that fits");
-    return static_cast<T>(value.get<std::uint64_t>());
-}
-
-Result<std::int64_t> time_member(const json& object, const char* name) {
-    std::string text = object.at(name).get<std::string>();
-    if (text.ends_with(" GMT")) text.replace(text.size() - 4, 4, "Z");
-    const auto at = parse_time(text);
-    if (!at.ok()) return Status(Kind::kCorrupt, forge::quoted(name) + " is no time");
-    return at->seconds();
-}
-
-Result<FileManifest> parse_file_manifest(const std::string& text) {
-    const json document = json::parse(text);
-    FORGE_TRY(check_text(text, document));
-    FileManifest manifest;
-    FORGE_ASSIGN(manifest.version, number_member<int>(document, "PostgreSQL-Backup-Manifest-Version"));
-    if (document.contains("System-Identifier")) {
-        FORGE_ASSIGN(manifest.system_identifier, number_member<std::uint64_t>(document, "System-Identifier"));
-    }
-    for (const json& member : document.at("Files")) {
-        ManifestFile file;
-        file.path = member.at("Path").get<std::string>();
-        FORGE_ASSIGN(file.size, number_member<std::uint64_t>(member, "Size"));
-        FORGE_ASSIGN(file.mtime_seconds, time_member(member, "Last-Modified"));
-        if (member.contains("Checksum")) {
-            FORGE_ASSIGN(file.checksum, parse_file_checksum(member.at("Checksum-Algorithm").get<std::string>(),
-                                                            member.at("Checksum").get<std::string>()));
-        }
-        manifest.files.push_back(std::move(file));
-    }
-    for (const json& member : document.at("WAL-Ranges")) {
-        WalRange range;
-        FORGE_ASSIGN(range.timeline, number_member<Timeline>(member, "Timeline"));
-        FORGE_ASSIGN(range.start, lsn_member(member, "Start-LSN"));
-        FORGE_ASSIGN(range.end, lsn_member(member, "End-LSN"));
-        manifest.wal.push_back(range);
-    }
-    if (manifest.wal.empty()) return Status(Kind::kCorrupt, "the list of files names no WAL");
-    return manifest;
-}
-
-// The digest covers everything before its own member.
-Status check_document(std::string_view text) {
-    const std::size_t at = text.rfind(kDigestMember);
-    if (at == std::string_view::npos ||
-        text.substr(at) != std::string(kDigestMember) + to_hex(sha256(as_bytes(text.substr(0, at)))) + "\"}")
-        return Status(Kind::kCorrupt, "the manifest does not match its digest");
-    return {};
-}
-
-Result<Manifest> parse_document(std::string_view text) {
-    FORGE_TRY(check_document(text));
-    const json document = json::parse(text);
-    FORGE_ASSIGN(const auto version, number_member<std::uint64_t>(document, "version"));
-    if (version < 1 || version > kVersion)
-        return Status(Kind::kInvalid, "the manifest has version " + std::to_string(version),
-                      "Restore with a forge_backup at least as new as the one that made the backup.");
-    Manifest manifest;
-    manifest.backup = document.at("backup").get<std::string>();
-    FORGE_ASSIGN(manifest.sentinel_sha256, parse_digest(document.at("sentinel_sha256").get<std::string>()));
-    if (document.contains("parent")) {
-        const json& parent = document.at("parent");
-        manifest.parent = parent.at("backup").get<std::string>();
-        FORGE_ASSIGN(manifest.parent_sentinel_sha256, parse_digest(parent.at("sentinel_sha256").get<std::string>()));
-        manifest.incremented = document.at("incremented").get<std::vector<std::string>>();
-        manifest.skipped = document.at("skipped").get<std::vector<std::string>>();
-    }
-    for (const json& member : document.at("parts")) {
-        ManifestPart part;
-        part.name = member.at("name").get<std::string>();
-        FORGE_ASSIGN(part.stored_size, number_member<std::uint64_t>(member, "stored_size"));
-        FORGE_ASSIGN(part.plain_size, number_member<std::uint64_t>(member, "plain_size"));
-        part.of_tar_stream = version == 1;
-        const char* const digest = part.of_tar_stream ? "sha256" : "compressed_sha256";
-        FORGE_ASSIGN(part.sha256, parse_digest(member.at(digest).get<std::string>()));
-        manifest.parts.push_back(std::move(part));
-    }
-    FORGE_ASSIGN(manifest.files, parse_file_manifest(document.at("backup_manifest").get_ref<const std::string&>()));
-    return manifest;
-}
-
 }  // namespace
 
 std::string manifest_file_name(codec::Method method) {
@@ -232,18 +113,19 @@ std::optional<codec::Method> manifest_method(std::string_view file_name) {
     return method == codec::Method::kNone ? std::nullopt : method;  // a dot with nothing behind it
 }
 
-Status write_file_manifest(const FileManifest& manifest, Sink& sink) {
+Status write_file_manifest(const FileManifest& manifest, const NextFile& next, Sink& sink) {
     StreamDigest digest;
     DigestSink body(std::make_unique<ForwardSink>(sink), digest);
-    FORGE_TRY(write_body(manifest, body));
-    return put(sink, std::string(kChecksumMember) + ": \"" + to_hex(digest.hash.finish()) + "\"}\n");
+    FORGE_TRY(write_body(manifest, next, body));
+    return put(sink, std::string(kChecksumMember) + to_hex(digest.hash.finish()) + std::string(kChecksumEnd));
 }
 
-Status write_manifest(const Manifest& manifest, Sink& sink) {
+Status write_manifest(const Manifest& manifest, const NextFile& next, Sink& sink) {
     StreamDigest digest;
     DigestSink body(std::make_unique<ForwardSink>(sink), digest);
-    FORGE_TRY(put(body, "{\"version\":" + std::to_string(kVersion) + ",\"backup\":" + json_text(manifest.backup) +
-                            ",\"sentinel_sha256\":\"" + to_hex(manifest.sentinel_sha256) + "\""));
+    FORGE_TRY(put(body, "{\"version\":" + std::to_string(kManifestVersion) +
+                            ",\"backup\":" + json_text(manifest.backup) + ",\"sentinel_sha256\":\"" +
+                            to_hex(manifest.sentinel_sha256) + "\""));
     if (!manifest.parent.empty()) {
         FORGE_TRY(put(body, ",\"parent\":{\"backup\":" + json_text(manifest.parent) + ",\"sentinel_sha256\":\"" +
                                 to_hex(manifest.parent_sentinel_sha256) + "\"}"));
@@ -251,21 +133,11 @@ Status write_manifest(const Manifest& manifest, Sink& sink) {
         FORGE_TRY(write_names("skipped", manifest.skipped, body));
     }
     FORGE_TRY(write_parts(manifest.parts, body));
-    FORGE_TRY(put(body, ",\"backup_manifest\":\""));
+    FORGE_TRY(put(body, kListMember));
     JsonStringSink text(body);
-    FORGE_TRY(write_file_manifest(manifest.files, text));
+    FORGE_TRY(write_file_manifest(manifest.files, next, text));
     FORGE_TRY(put(body, "\""));
-    return put(sink, std::string(kDigestMember) + to_hex(digest.hash.finish()) + "\"}");
-}
-
-Result<Manifest> parse_manifest(std::string_view text) {
-    try {
-        auto manifest = parse_document(text);
-        if (manifest.ok() || manifest.status().is(Kind::kInvalid)) return manifest;
-        return manifest.status().with_kind(Kind::kCorrupt);
-    } catch (const json::exception& error) {
-        return Status(Kind::kCorrupt, std::string("the manifest is damaged: ") + error.what());
-    }
+    return put(sink, std::string(kDigestMember) + to_hex(digest.hash.finish()) + std::string(kDigestEnd));
 }
 
 }  // namespace forge::backup

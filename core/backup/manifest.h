@@ -1,7 +1,9 @@
 // Our own object in each backup's folder (never in tar_partitions/): every part with size and digest, and the list of
 // files in the form that the server's pg_verifybackup accepts (backup_manifest). Compressed and encrypted like a part.
+// The list can be of millions of files: it is written and read one file at a time.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,9 +36,8 @@ struct WalRange {
     Timeline timeline = 0;
     Lsn start = 0, end = 0;
 };
-// The content of backup_manifest.
+// The content of backup_manifest besides the files.
 struct FileManifest {
-    std::vector<ManifestFile> files;
     std::vector<WalRange> wal;  // oldest first; at least one
     std::uint64_t system_identifier = 0;
     int version = 1;  // 2 from PostgreSQL 17 on: with the system identifier
@@ -49,8 +50,8 @@ struct Manifest {
     std::string parent;
     Digest parent_sentinel_sha256{};
     std::vector<ManifestPart> parts;
-    FileManifest files;  // every file of the data directory at the time of this backup, wherever its content is stored
-    // Paths of files in `files`, sorted: with an increment in the parts of this backup, and with nothing in them.
+    FileManifest files;
+    // Paths of listed files, sorted: with an increment in the parts of this backup, and with nothing in them.
     std::vector<std::string> incremented, skipped;
 };
 
@@ -61,11 +62,19 @@ std::string manifest_file_name(codec::Method method);
 // Method of an object in the backup's folder by its file name; nothing when it is no manifest.
 std::optional<codec::Method> manifest_method(std::string_view file_name);
 
-// Both stream what they write and do not finish the sink. A manifest is written as version 3.
-Status write_file_manifest(const FileManifest& manifest, Sink& sink);
-Status write_manifest(const Manifest& manifest, Sink& sink);
-// kCorrupt for anything that is not what write_manifest() writes (a digest at its end covers all of it); unknown
-// members are ignored. kInvalid for a version this program does not know.
-Result<Manifest> parse_manifest(std::string_view json);
+// The next file of the list, which has every file of the data directory at the time of the backup, wherever its content
+// is stored; false when there is none left.
+using NextFile = std::function<bool(ManifestFile&)>;
+// Both do not finish the sink. A manifest is written as version 3.
+Status write_file_manifest(const FileManifest& manifest, const NextFile& next, Sink& sink);
+Status write_manifest(const Manifest& manifest, const NextFile& next, Sink& sink);
+
+// Takes a file of the list, in the order in which they were written. All were given before it is known whether the
+// manifest is what it should be: they are worth something only when read_manifest() succeeds.
+using TakeFile = std::function<Status(ManifestFile)>;
+// Reads to the end. kCorrupt for anything that is not what write_manifest() writes (a digest at its end covers all of
+// it); unknown members are ignored. kInvalid for a version this program does not know. Else what `take` or the source
+// fail with.
+Result<Manifest> read_manifest(Source& source, const TakeFile& take);
 
 }  // namespace forge::backup

@@ -49,6 +49,10 @@ PackedMember packed_member(const ScanEntry& entry, std::size_t part) {
     return member;
 }
 
+std::unique_ptr<BadPages> bad_pages(std::uint64_t count, const std::vector<std::uint32_t>& blocks) {
+    return count == 0 ? nullptr : std::make_unique<BadPages>(BadPages{count, blocks});
+}
+
 // How many of `blocks` from `first` on lie side by side in the file, at most what the buffer holds.
 std::size_t run_length(const std::vector<std::uint32_t>& blocks, std::size_t first) {
     std::size_t length = 1;
@@ -153,10 +157,7 @@ Status Packer::add_whole(ScanEntry entry, const std::string& path, int fd) {
     PackedMember member = packed_member(entry, parts_.size());
     std::optional<PageChecker> checker = page_checker(context_, entry, fd);
     FORGE_TRY(copy_content(fd, path, entry.size, member, checker ? &*checker : nullptr));
-    if (checker) {
-        member.bad_count = checker->bad_count();
-        member.bad_blocks = checker->bad_blocks();
-    }
+    if (checker) member.bad = bad_pages(checker->bad_count(), checker->bad_blocks());
     return end_file(std::move(member));
 }
 
@@ -171,8 +172,7 @@ Status Packer::add_increment(const ScanEntry& entry, const std::string& path, in
     PackedMember member = packed_member(entry, parts_.size());
     member.size = head.size;
     member.incremented_size = pages.file_size;
-    member.bad_count = pages.bad_count;
-    member.bad_blocks = pages.bad_blocks;
+    member.bad = bad_pages(pages.bad_count, pages.bad_blocks);
     const Bytes start = layout::encode_increment_header(header);
     FORGE_TRY(part_->tar().write(start));
     context_.progress.bytes_done += start.size();
@@ -263,10 +263,11 @@ Status Packer::copy_content(int fd, const std::string& path, std::uint64_t size,
 }
 
 void Packer::report_bad_pages(const PackedMember& member) {
-    if (member.bad_count == 0) return;
-    context_.logger.warning("checksum verification failed for " + std::to_string(member.bad_count) +
-                            (member.bad_count == 1 ? " page" : " pages") + " of file " + quoted(member.name.substr(1)) +
-                            ", first block " + std::to_string(member.bad_blocks.front()));
+    if (!member.bad) return;
+    context_.logger.warning("checksum verification failed for " + std::to_string(member.bad->count) +
+                            (member.bad->count == 1 ? " page" : " pages") + " of file " +
+                            quoted(member.name.substr(1)) + ", first block " +
+                            std::to_string(member.bad->blocks.front()));
 }
 
 }  // namespace forge::backup

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,11 @@ struct PackContext {
     std::atomic<int> last_part_number{0};
 };
 
+// Pages of a file with a wrong checksum.
+struct BadPages {
+    std::uint64_t count = 0;
+    std::vector<std::uint32_t> blocks;  // the first of them
+};
 // What went into a part.
 struct PackedMember {
     std::string name;
@@ -43,9 +49,8 @@ struct PackedMember {
     // Of an increment, which has no checksum: size of the file it belongs to.
     std::optional<std::uint64_t> incremented_size;
     Crc32c crc32c = 0;
-    std::uint64_t bad_count = 0;
-    std::vector<std::uint32_t> bad_blocks;
-    std::uint32_t part = 0;  // index in Packer::parts()
+    std::unique_ptr<BadPages> bad;  // null: none
+    std::uint32_t part = 0;         // index in Packer::parts()
     bool is_file = false;
 };
 
@@ -89,7 +94,7 @@ public:
     // Ends the part that is open, if any.
     Status close();
 
-    std::vector<PackedMember>& members() { return members_; }
+    std::deque<PackedMember>& members() { return members_; }
     std::vector<ManifestPart>& parts() { return parts_; }
 
 private:
@@ -110,7 +115,7 @@ private:
     int next_number_;
     std::unique_ptr<PartWriter> part_;
     std::uint64_t part_bytes_ = 0;
-    std::vector<PackedMember> members_;
+    std::deque<PackedMember> members_;
     std::vector<ManifestPart> parts_;  // closed ones
     OwnerNames owners_;
     Bytes buffer_;

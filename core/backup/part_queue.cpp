@@ -9,16 +9,24 @@ constexpr std::uint64_t kLarge = 16ULL << 20;
 
 }  // namespace
 
-PartQueue::PartQueue(std::vector<ScanEntry> files) : files_(std::move(files)) {
-    const auto small =
-        std::stable_partition(files_.begin(), files_.end(), [](const ScanEntry& file) { return file.size >= kLarge; });
-    std::stable_sort(files_.begin(), small, [](const ScanEntry& a, const ScanEntry& b) { return a.size > b.size; });
+PartQueue::PartQueue(ScanEntries entries) {
+    for (; !entries.empty(); entries.pop_front()) {
+        ScanEntry& entry = entries.front();
+        if (entry.type != ScanEntry::Type::kFile)
+            headers_.push_back(std::move(entry));
+        else
+            (entry.size >= kLarge ? large_ : small_).push_back(std::move(entry));
+    }
+    std::stable_sort(large_.begin(), large_.end(),
+                     [](const ScanEntry& a, const ScanEntry& b) { return a.size > b.size; });
 }
 
 bool PartQueue::next(ScanEntry& entry) {
     const std::lock_guard lock(mutex_);
-    if (at_ == files_.size()) return false;
-    entry = std::move(files_[at_++]);
+    ScanEntries& files = large_.empty() ? small_ : large_;
+    if (files.empty()) return false;
+    entry = std::move(files.front());
+    files.pop_front();
     return true;
 }
 

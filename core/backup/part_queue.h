@@ -2,7 +2,6 @@
 #pragma once
 
 #include <mutex>
-#include <vector>
 
 #include "core/backup/scan.h"
 
@@ -12,19 +11,21 @@ class PartQueue {
 public:
     // Large files come first, the largest first, so that none is left to run alone at the end; the others in the order
     // of the walk, which is the order of directories on disk.
-    explicit PartQueue(std::vector<ScanEntry> files);
+    explicit PartQueue(ScanEntries entries);
+    // Directories and symbolic links, which are not handed out, in the order of the walk.
+    ScanEntries& headers() { return headers_; }
     // Moves the next file into `entry`; false when there is none left.
     bool next(ScanEntry& entry);
     // Every file that is still there; before the workers start.
     template <typename Visit>
     void visit(Visit each) const {
-        for (std::size_t i = at_; i < files_.size(); ++i) each(files_[i]);
+        for (const ScanEntry& file : large_) each(file);
+        for (const ScanEntry& file : small_) each(file);
     }
 
 private:
     std::mutex mutex_;
-    std::vector<ScanEntry> files_;
-    std::size_t at_ = 0;
+    ScanEntries headers_, large_, small_;
 };
 
 }  // namespace forge::backup

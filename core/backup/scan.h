@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ struct ScanEntry {
     std::shared_ptr<const ChangedPages> changed;  // what to store of it; nothing = all of it
 };
 
+// In a deque none has to move when it grows, and what was taken from its front is given back: there can be millions.
+using ScanEntries = std::deque<ScanEntry>;
+
 struct ScanOptions {
     std::string data_directory;                   // absolute, without symbolic links
     std::vector<layout::Tablespace> tablespaces;  // as the server listed them when the backup started
@@ -42,8 +46,7 @@ struct ScanOptions {
 };
 
 struct ScanResult {
-    std::vector<ScanEntry>
-        entries;                   // parents before children, names sorted in each directory; without global/pg_control
+    ScanEntries entries;           // parents before children, names sorted in each directory; without global/pg_control
     std::uint64_t file_bytes = 0;  // sum of the sizes of the files
     std::uint64_t catalog_size = 0;  // sum of the sizes of everything that was looked at, left out or not
     std::uint32_t files = 0;

@@ -4,11 +4,18 @@
 #include <cstring>
 
 namespace forge {
+namespace {
+
+constexpr std::size_t kBuffer = 128 * 1024;
+
+Status too_large(std::size_t limit) {
+    return Status(Kind::kExhausted, "content is larger than the limit of " + std::to_string(limit) + " bytes");
+}
+
+}  // namespace
 
 Status MemorySink::write(ByteView data) {
-    if (data.size() > limit_ - bytes_.size()) {
-        return Status(Kind::kExhausted, "content is larger than the limit of " + std::to_string(limit_) + " bytes");
-    }
+    if (data.size() > limit_ - bytes_.size()) return too_large(limit_);
     bytes_.insert(bytes_.end(), data.begin(), data.end());
     return {};
 }
@@ -27,8 +34,14 @@ Result<Bytes> read_all(Source& source, std::size_t limit) {
 }
 
 Result<std::string> read_all_text(Source& source, std::size_t limit) {
-    FORGE_ASSIGN(const Bytes bytes, read_all(source, limit));
-    return std::string(as_text(bytes));
+    std::string text;
+    Bytes buffer(kBuffer);
+    for (;;) {
+        FORGE_ASSIGN(const std::size_t n, source.read(buffer));
+        if (n == 0) return text;
+        if (n > limit - text.size()) return too_large(limit);
+        text += as_text(ByteView(buffer).first(n));
+    }
 }
 
 Result<std::size_t> read_full(Source& source, MutableBytes buffer) {
@@ -42,7 +55,7 @@ Result<std::size_t> read_full(Source& source, MutableBytes buffer) {
 }
 
 Result<std::uint64_t> copy_stream(Source& source, Sink& sink) {
-    Bytes buffer(128 * 1024);
+    Bytes buffer(kBuffer);
     std::uint64_t total = 0;
     for (;;) {
         FORGE_ASSIGN(const std::size_t n, source.read(buffer));

@@ -10,6 +10,7 @@ namespace forge::layout {
 
 namespace {
 
+constexpr std::size_t kWriteSize = 64 * 1024;
 constexpr std::string_view kDateFormat = "%Y-%m-%dT%H:%M:%S.%fZ";
 
 // Builds one compact object, members in the order of the calls.
@@ -197,14 +198,15 @@ Status read_file_entry(const JsonValue& value, FileEntry& entry) {
     });
 }
 
-Status read_files(const JsonValue& value, FilesMetadata& metadata) {
+using VisitFile = std::function<Status(const std::string&, const FileEntry&)>;
+
+Status read_files(const JsonValue& value, const VisitFile& visit) {
     return value.each_member([&](const JsonValue& file) -> Status {
         FileEntry entry;
         if (Status status = read_file_entry(file, entry); !status.ok()) {
             return std::move(status).with_context("file " + forge::quoted(file.name()));
         }
-        metadata.files.insert_or_assign(file.name(), std::move(entry));
-        return {};
+        return visit(file.name(), entry);
     });
 }
 
@@ -213,19 +215,6 @@ Status read_tar_file_sets(const JsonValue& value, FilesMetadata& metadata) {
         auto& names = metadata.tar_file_sets.emplace_back(part.name(), std::vector<std::string>()).second;
         return part.each_element([&](const JsonValue& name) { return name.read(names.emplace_back()); });
     });
-}
-
-std::string tar_file_sets_json(const FilesMetadata& metadata) {
-    std::string text;
-    for (const auto& [part, names] : metadata.tar_file_sets) {
-        text += (text.empty() ? "{" : ",") + json_string(part, false) + ":[";
-        for (std::size_t i = 0; i < names.size(); ++i) {
-            if (i > 0) text += ',';
-            text += json_string(names[i], false);
-        }
-        text += ']';
-    }
-    return text + "}";
 }
 
 }  // namespace
@@ -302,40 +291,78 @@ Status apply_metadata(std::string_view json, Sentinel& sentinel) {
     return {};
 }
 
-std::string files_metadata_json(const FilesMetadata& metadata) {
-    std::string text = "{";
-    if (!metadata.files.empty()) {
-        text += "\"Files\":{";
-        bool first = true;
-        for (const auto& [name, entry] : metadata.files) {
-            if (!first) text += ',';
-            first = false;
-            text += json_string(name, false);
-            text += ':';
-            text += file_entry_json(entry);
-        }
-        text += '}';
+Status FilesMetadataWriter::add_file(std::string_view name, const FileEntry& entry) {
+    text_ += at_ == At::kBegin ? "\"Files\":{" : ",";
+    at_ = At::kFiles;
+    text_.append(json_string(name, false)).append(":").append(file_entry_json(entry));
+    return flush(kWriteSize);
+}
+
+Status FilesMetadataWriter::add_part(std::string_view name) {
+    if (at_ == At::kPart || at_ == At::kMembers) {
+        text_ += "],";
+    } else {
+        end_section();
+        text_ += "\"TarFileSets\":{";
     }
-    const auto member = [&](std::string_view name, std::string_view value) {
-        if (text.size() > 1) text += ',';
-        text.append("\"").append(name).append("\":").append(value);
-    };
-    if (!metadata.tar_file_sets.empty()) member("TarFileSets", tar_file_sets_json(metadata));
-    if (!metadata.databases_by_names.empty()) member("DatabasesByNames", metadata.databases_by_names);
-    return text + "}";
+    at_ = At::kPart;
+    text_.append(json_string(name, false)).append(":[");
+    return {};
+}
+
+Status FilesMetadataWriter::add_member(std::string_view name) {
+    if (at_ == At::kMembers) text_ += ',';
+    at_ = At::kMembers;
+    text_ += json_string(name, false);
+    return flush(kWriteSize);
+}
+
+// Before the next member of the document.
+void FilesMetadataWriter::end_section() {
+    if (at_ == At::kFiles) text_ += "},";
+    if (at_ == At::kPart || at_ == At::kMembers) text_ += "]},";
+}
+
+Status FilesMetadataWriter::finish(std::string_view databases_by_names) {
+    if (!databases_by_names.empty()) {
+        end_section();
+        text_.append("\"DatabasesByNames\":").append(databases_by_names);
+    } else if (at_ != At::kBegin) {
+        text_ += at_ == At::kFiles ? "}" : "]}";
+    }
+    text_ += '}';
+    return flush(0);
+}
+
+Status FilesMetadataWriter::flush(std::size_t from) {
+    if (text_.size() < from) return {};
+    FORGE_TRY(sink_.write(as_bytes(text_)));
+    text_.clear();
+    return {};
 }
 
 Result<FilesMetadata> parse_files_metadata(std::string_view json) {
     FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "files metadata"));
     FilesMetadata metadata;
+    const VisitFile add = [&](const std::string& name, const FileEntry& entry) {
+        metadata.files.insert_or_assign(name, entry);
+        return Status();
+    };
     FORGE_TRY(object.each_member([&](const JsonValue& member) -> Status {
         const std::string name = to_lower(member.name());
-        if (name == "files") return read_files(member, metadata);
+        if (name == "files") return read_files(member, add);
         if (name == "tarfilesets") return read_tar_file_sets(member, metadata);
         if (name == "databasesbynames" && !member.is_null()) metadata.databases_by_names = member.text();
         return {};
     }));
     return metadata;
+}
+
+Status each_file_entry(std::string_view json, const VisitFile& visit) {
+    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "files metadata"));
+    return object.each_member([&](const JsonValue& member) {
+        return to_lower(member.name()) == "files" ? read_files(member, visit) : Status();
+    });
 }
 
 }  // namespace forge::layout

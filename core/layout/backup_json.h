@@ -4,6 +4,7 @@
 // cannot hold other file names, so they must not get into a backup (walg-format W15).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "core/base/lsn.h"
 #include "core/base/status.h"
+#include "core/base/stream.h"
 #include "core/base/time.h"
 
 namespace forge::layout {
@@ -75,7 +77,29 @@ struct FilesMetadata {
     std::vector<std::pair<std::string, std::vector<std::string>>> tar_file_sets;  // part name -> member names
     std::string databases_by_names;                                               // JSON text, empty = left out
 };
-std::string files_metadata_json(const FilesMetadata& metadata);
+// Writes files_metadata.json piece by piece: a backup can have millions of files. First the files, which WAL-G sorts by
+// name, then the parts, each followed by its members, then finish(). Does not finish the sink, which outlives this.
+class FilesMetadataWriter {
+public:
+    explicit FilesMetadataWriter(Sink& sink) : sink_(sink) {}
+    Status add_file(std::string_view name, const FileEntry& entry);
+    Status add_part(std::string_view name);
+    Status add_member(std::string_view name);
+    // `databases_by_names`: JSON text; empty = left out.
+    Status finish(std::string_view databases_by_names = {});
+
+private:
+    enum class At : std::uint8_t { kBegin, kFiles, kPart, kMembers };
+    Status flush(std::size_t from);
+    void end_section();
+
+    Sink& sink_;
+    std::string text_ = "{";
+    At at_ = At::kBegin;
+};
 Result<FilesMetadata> parse_files_metadata(std::string_view json);
+// Only the files, one by one, in the order of the text.
+Status each_file_entry(std::string_view json,
+                       const std::function<Status(const std::string& name, const FileEntry& entry)>& visit);
 
 }  // namespace forge::layout

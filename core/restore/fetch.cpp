@@ -86,7 +86,7 @@ private:
     Status check_label(const std::string& label) const;
     Status write_label_files();
     Status write_manifest();
-    Status checksum_assembled_files(backup::FileManifest& manifest);
+    Status checksum_assembled_files();
     Status check_complete() const;
     Status write_file(const std::string& name, std::string_view content);
     Status put_control_file();
@@ -136,10 +136,10 @@ Status Fetch::check_room() const {
     if (Journal::is_there(places_.target)) return {};
     std::map<std::string, std::uint64_t> needed;  // by directory
     needed[places_.target] = 0;
-    for (const auto& [name, file] : contents().files) {
+    for (const ListedFile& file : contents().files) {
         std::string directory = places_.target;
         for (const TablespacePlace& place : places_.tablespaces)
-            if (name.starts_with("pg_tblspc/" + place.oid + "/")) directory = place.location;
+            if (file.name.starts_with("pg_tblspc/" + place.oid + "/")) directory = place.location;
         needed[directory] += file.size.value_or(0);
     }
     // A backup of another program does not say how long its files are; all of it lies in one place then.
@@ -177,7 +177,7 @@ Status Fetch::check_room(const std::string& directory, std::uint64_t needed, std
 Status Fetch::ask() {
     if (!options_.in_place) return {};
     std::set<std::string> names;
-    for (const auto& [name, file] : contents().files) names.insert(name.substr(0, name.find('/')));
+    for (const ListedFile& file : contents().files) names.insert(file.name.substr(0, file.name.find('/')));
     set_aside_ = to_set_aside(*options_.in_place, names);
     return options_.before_replacing ? options_.before_replacing(set_aside_) : Status();
 }
@@ -296,8 +296,8 @@ Status Fetch::check_label(const std::string& label) const {
 Status Fetch::check_complete() const {
     std::vector<std::string> missing;
     for (const auto& level : sources_->levels)
-        for (const auto& [name, claim] : level->claims)
-            if (!claim.seen) missing.push_back(name);
+        for (const Claim& claim : level->claims)
+            if (!claim.seen) missing.emplace_back(claim.name);
     if (missing.empty()) return {};
     std::sort(missing.begin(), missing.end());
     std::string names;
@@ -331,19 +331,25 @@ Status Fetch::write_label_files() {
 
 // backup_manifest, for pg_verifybackup; the map may have changed above.
 Status Fetch::write_manifest() {
-    backup::FileManifest manifest = contents().manifest->files;
-    for (backup::ManifestFile& file : manifest.files) {
-        const auto written = label_files_.find(file.path);
-        if (written == label_files_.end()) continue;
-        file.size = written->second.size();
-        file.checksum = backup::file_checksum(as_bytes(written->second));
+    FileList& files = chain_.front()->files;
+    for (const auto& [name, content] : label_files_) {
+        ListedFile* const file = files.find(name);
+        if (file == nullptr) continue;
+        file->size = content.size();
+        file->checksum = backup::file_checksum(as_bytes(content));
     }
-    FORGE_TRY(checksum_assembled_files(manifest));
+    FORGE_TRY(checksum_assembled_files());
     TargetTree::Cursor cursor;
     const std::string path = join_path(places_.target, "backup_manifest");
     FORGE_ASSIGN(const Fd fd, tree_->create_file("backup_manifest", kPrivateFile, cursor));
     FdSink sink(fd.get(), path);
-    return backup::write_file_manifest(manifest, sink);
+    const auto next = [at = files.begin(), end = files.end()](backup::ManifestFile& file) mutable {
+        if (at == end) return false;
+        file = {at->name, at->size.value_or(0), at->mtime.seconds(), at->checksum};
+        ++at;
+        return true;
+    };
+    return backup::write_file_manifest(contents().manifest->files, next, sink);
 }
 
 Result<backup::FileChecksum> checksum_file(TargetTree& tree, const std::string& name, TargetTree::Cursor& cursor) {
@@ -360,9 +366,9 @@ Result<backup::FileChecksum> checksum_file(TargetTree& tree, const std::string& 
 
 // Of files that were put together no backup has a checksum. What went into them was compared with the digests of the
 // parts.
-Status Fetch::checksum_assembled_files(backup::FileManifest& manifest) {
-    std::vector<backup::ManifestFile*> open;
-    for (backup::ManifestFile& file : manifest.files)
+Status Fetch::checksum_assembled_files() {
+    std::vector<ListedFile*> open;
+    for (ListedFile& file : chain_.front()->files)
         if (!file.checksum) open.push_back(&file);
     std::atomic<std::size_t> next{0};
     backup::WorkerGroup workers(cancel_);
@@ -370,7 +376,7 @@ Status Fetch::checksum_assembled_files(backup::FileManifest& manifest) {
         TargetTree::Cursor cursor;
         for (std::size_t i = next++; i < open.size(); i = next++) {
             FORGE_TRY(workers.stop().check());
-            FORGE_ASSIGN(open[i]->checksum, checksum_file(*tree_, open[i]->path, cursor));
+            FORGE_ASSIGN(open[i]->checksum, checksum_file(*tree_, open[i]->name, cursor));
         }
         return {};
     };

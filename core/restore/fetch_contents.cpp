@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -11,7 +12,6 @@ namespace forge::restore {
 namespace {
 
 constexpr std::size_t kSentinelLimit = std::size_t{1} << 30;  // of very old versions: they hold the list of files
-constexpr std::size_t kManifestLimit = std::size_t{2} << 30;
 constexpr std::string_view kMissingHint = "The backup cannot be restored; use another one.";
 
 std::string backup_folder(const std::string& backup) { return std::string(layout::kBackupsFolder) + backup + "/"; }
@@ -47,9 +47,12 @@ Status read_manifest(repository::Repository& repository, BackupContents& content
     const auto method = backup::manifest_method(base_name(key));
     if (!method) return corrupt_object(layout::sentinel_key(contents.name), "names a manifest that cannot be one");
     FORGE_ASSIGN(auto source, repository.open_object(key, *method, context));
-    auto text = read_all_text(*source, kManifestLimit);
-    if (!text.ok()) return text.status().with_context("object " + quoted(key));
-    auto manifest = backup::parse_manifest(*text);
+    auto manifest = backup::read_manifest(*source, [&](backup::ManifestFile file) -> Status {
+        FORGE_ASSIGN(std::string name, relative_name(file.path));
+        contents.files.add(
+            {std::move(name), FileKind::kWhole, file.size, file.checksum, Instant::from_seconds(file.mtime_seconds)});
+        return {};
+    });
     if (!manifest.ok()) return manifest.status().with_context("object " + quoted(key));
     if (manifest->backup != contents.name) return corrupt_object(key, "belongs to backup " + quoted(manifest->backup));
     if (manifest->sentinel_sha256 != contents.sentinel_sha256)
@@ -112,11 +115,11 @@ PartMap::iterator find_listed_part(PartMap& parts, const std::string& name) {
 
 // Another program's backup: its list of parts, where it has one, is complete but for pg_control and for parts that were
 // copied from an earlier backup as a whole.
-Status match_file_sets(const std::string& backup, const layout::FilesMetadata& metadata, PartMap& parts) {
-    if (metadata.tar_file_sets.empty()) return {};
-    for (const auto& [name, members] : metadata.tar_file_sets) {
+Status match_file_sets(const BackupContents& contents, PartMap& parts) {
+    if (contents.file_sets.empty()) return {};
+    for (const auto& [name, members] : contents.file_sets) {
         const auto part = find_listed_part(parts, name);
-        if (part == parts.end()) return missing_part(backup, name);
+        if (part == parts.end()) return missing_part(contents.name, name);
         part->second.members = &members;
     }
     for (const auto& [name, part] : parts)
@@ -128,35 +131,38 @@ Status match_file_sets(const std::string& backup, const layout::FilesMetadata& m
 Status mark(BackupContents& contents, const std::vector<std::string>& paths, FileKind kind) {
     for (const std::string& path : paths) {
         FORGE_ASSIGN(const std::string name, relative_name(path));
-        const auto file = contents.files.find(name);
-        if (file == contents.files.end() || file->second.kind != FileKind::kWhole)
+        ListedFile* const file = contents.files.find(name);
+        if (file == nullptr || file->kind != FileKind::kWhole)
             return Status(Kind::kCorrupt, "the manifest of backup " + quoted(contents.name) +
                                               " contradicts itself about file " + quoted(name));
-        file->second.kind = kind;
+        file->kind = kind;
     }
     return {};
 }
 
-Status expect_manifest_files(BackupContents& contents) {
-    const backup::Manifest& manifest = *contents.manifest;
-    for (const backup::ManifestFile& file : manifest.files.files) {
-        FORGE_ASSIGN(const std::string name, relative_name(file.path));
-        contents.files[name] = {FileKind::kWhole, file.size, file.checksum};
-    }
-    FORGE_TRY(mark(contents, manifest.incremented, FileKind::kIncrement));
-    return mark(contents, manifest.skipped, FileKind::kSkipped);
+Status sort_files(BackupContents& contents, const std::string& list_key) {
+    const std::string* const twice = contents.files.sort();
+    return twice == nullptr ? Status() : corrupt_object(list_key, "lists file " + quoted(*twice) + " twice");
 }
 
-Status expect_listed_files(BackupContents& contents) {
-    for (const auto& [member, entry] : contents.metadata.files) {
-        FORGE_ASSIGN(const std::string name, relative_name(member));
-        FileKind kind = FileKind::kWhole;
-        if (entry.is_skipped) kind = FileKind::kSkipped;
-        if (entry.is_incremented) kind = FileKind::kIncrement;
-        if (!contents.files.try_emplace(name, ListedFile{kind, {}, {}}).second)
-            return corrupt_object(layout::files_metadata_key(contents.name), "lists file " + quoted(name) + " twice");
+// Where the content of its files is; the lists of names have served then.
+Status mark_manifest_files(BackupContents& contents) {
+    const auto incremented = std::exchange(contents.manifest->incremented, {});
+    const auto skipped = std::exchange(contents.manifest->skipped, {});
+    FORGE_TRY(sort_files(contents, backup_folder(contents.name) + contents.sentinel.manifest));
+    FORGE_TRY(mark(contents, incremented, FileKind::kIncrement));
+    return mark(contents, skipped, FileKind::kSkipped);
+}
+
+Status expect_listed_files(BackupContents& contents, const layout::FilesMetadata& metadata) {
+    for (const auto& [member, entry] : metadata.files) {
+        ListedFile file;
+        FORGE_ASSIGN(file.name, relative_name(member));
+        if (entry.is_skipped) file.kind = FileKind::kSkipped;
+        if (entry.is_incremented) file.kind = FileKind::kIncrement;
+        contents.files.add(std::move(file));
     }
-    return {};
+    return sort_files(contents, layout::files_metadata_key(contents.name));
 }
 
 // Of a full backup one can do without the list, at the price that nobody notices what is missing. Of a delta the list
@@ -182,9 +188,9 @@ Status read_foreign_list(repository::Repository& repository, BackupContents& con
     auto metadata = repository.files_metadata(contents.name, context);
     if (metadata.status().is(Kind::kNotFound)) metadata = layout::parse_files_metadata(sentinel_text);
     if (!metadata.ok()) return metadata.status();
-    contents.metadata = std::move(metadata).value();
-    if (contents.metadata.files.empty()) return accept_unlisted(contents, options.allow_unlisted, logger);
-    return {};
+    contents.file_sets = std::move(metadata->tar_file_sets);
+    if (metadata->files.empty()) return accept_unlisted(contents, options.allow_unlisted, logger);
+    return expect_listed_files(contents, *metadata);
 }
 
 void sort_parts(PartMap parts, BackupContents& contents) {
@@ -256,13 +262,12 @@ Result<std::unique_ptr<BackupContents>> examine_backup(repository::Repository& r
     FORGE_ASSIGN(PartMap parts, list_parts(repository, backup.name, context));
     if (contents->manifest) {
         FORGE_TRY(match_manifest(*contents->manifest, parts));
-        FORGE_TRY(expect_manifest_files(*contents));
+        FORGE_TRY(mark_manifest_files(*contents));
     } else {
         logger.log(LogLevel::kNotice, "backup " + quoted(backup.name) +
                                           " has no manifest: its files are counted, but not compared with digests");
         FORGE_TRY(read_foreign_list(repository, *contents, text, options, context, logger));
-        FORGE_TRY(match_file_sets(backup.name, contents->metadata, parts));
-        FORGE_TRY(expect_listed_files(*contents));
+        FORGE_TRY(match_file_sets(*contents, parts));
     }
     sort_parts(std::move(parts), *contents);
     if (!contents->control_part)

@@ -5,13 +5,17 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "core/backup/file_list.h"
 #include "core/backup/manifest.h"
 #include "core/repository/repository.h"
 
 namespace forge::restore {
+
+using backup::FileKind;
+using backup::FileList;
+using backup::ListedFile;
 
 struct Part {
     std::string name;  // "part_001.tar.zst"
@@ -22,32 +26,20 @@ struct Part {
     const std::vector<std::string>* members = nullptr;  // by TarFileSets: tar names; null = not known
 };
 
-// Where the content of a file is.
-enum class FileKind : std::uint8_t {
-    kWhole,      // in the parts of this backup
-    kIncrement,  // the pages that changed since the parent are in the parts of this backup
-    kSkipped,    // unchanged since the parent: nothing is in the parts of this backup
-};
-struct ListedFile {
-    FileKind kind = FileKind::kWhole;
-    // Of the whole file as it is in this backup, wherever its content is stored; what is not known is nothing.
-    std::optional<std::uint64_t> size;
-    std::optional<backup::FileChecksum> checksum;
-};
-
 struct BackupContents {
     std::string name;
     layout::Sentinel sentinel;
     backup::Digest sentinel_sha256{};
     std::optional<backup::Manifest> manifest;  // of a backup of ours
-    layout::FilesMetadata metadata;            // of another program's backup, where it has a list
-    std::vector<Part> data_parts;              // the largest first
+    // Of another program's backup, where it has a list: which part has which tar names.
+    std::vector<std::pair<std::string, std::vector<std::string>>> file_sets;
+    std::vector<Part> data_parts;  // the largest first
     std::optional<Part> control_part, label_part;
     // The list of files is there. Without it (FilesMetadataDisabled) nobody can say what is missing.
     bool listed = true;
-    // By name relative to the data directory (relative_name()), "" for itself. Of ours: every file. Of others: files,
-    // directories and links, without pg_control and what is in the label part.
-    std::unordered_map<std::string, ListedFile> files;
+    // The data directory itself is "". Of ours: every file. Of others: files, directories and links, without pg_control
+    // and what is in the label part.
+    FileList files;
 };
 
 // "base/5/1259" of "/base/5/1259", "base/5/1259/" and "./base/5/1259"; kCorrupt for a name that leads elsewhere.

@@ -112,11 +112,11 @@ Status Extractor::take_over(const Part& part, const PartRecord& record) {
 
 Status Extractor::extract(const Part& part) {
     if (const PartRecord* record = context_.journal.done(part.key)) return take_over(part, *record);
-    record_ = {};
+    line_ = {};
     repeatable_ = true;
     Status result =
         read_part(part, [this](TarReader& tar, const TarEntry& entry) { return extract_member(tar, entry); });
-    if (result.ok()) return repeatable_ ? context_.journal.add(part.key, record_) : Status();
+    if (result.ok()) return repeatable_ ? context_.journal.add(part.key, line_) : Status();
     // Errors of the store name the object themselves.
     if (result.is(Kind::kCorrupt) && result.message().find(part.key) == std::string::npos)
         return std::move(result).with_context("object " + quoted(part.key));
@@ -137,7 +137,7 @@ Status Extractor::extract_member(TarReader& tar, const TarEntry& entry) {
 }
 
 Status Extractor::extract_directory(const TarEntry& entry, const std::string& name) {
-    record_.directories.emplace_back(name, entry.mode);
+    line_.add_directory(name, entry.mode);
     return context_.tree.make_directory(name, entry.mode, cursor_);
 }
 
@@ -151,14 +151,13 @@ Status Extractor::extract_symlink(const TarEntry& entry, const std::string& name
                                 " is not restored: the backup does not say where it pointed to");
         return {};
     }
-    record_.symlinks.emplace_back(name, entry.target);
+    line_.add_symlink(name, entry.target);
     context_.tree.add_symlink(name, entry.target);
     return {};
 }
 
 void Extractor::note_seen(const std::string& name) {
-    const auto found = context_.level.claims.find(name);
-    if (found != context_.level.claims.end()) found->second.seen = true;
+    if (Claim* const claim = context_.level.find(name)) claim->see();
 }
 
 // Held back until all parts are done: from parts of their own, where there are any.
@@ -168,12 +167,10 @@ bool Extractor::is_held_back(const std::string& name) const {
 
 Result<Claim*> Extractor::claim_of(const std::string& name) {
     if (context_.level.is_target && is_held_back(name)) return static_cast<Claim*>(nullptr);
-    auto& claims = context_.level.claims;
     if (context_.level.is_target && !contents().listed) return &unlisted_;
-    const auto found = claims.find(name);
-    if (found != claims.end()) {
-        if (found->second.seen.exchange(true)) return damaged_file(name, "is in the backup twice");
-        return &found->second;
+    if (Claim* const claim = context_.level.find(name)) {
+        if (!claim->see()) return damaged_file(name, "is in the backup twice");
+        return claim;
     }
     if (!context_.level.is_target) return static_cast<Claim*>(nullptr);
     if (contents().manifest) return damaged_file(name, "is not part of the backup");
@@ -191,13 +188,13 @@ Status Extractor::extract_file(TarReader& tar, const TarEntry& entry, const std:
         case Claim::Role::kBase: FORGE_TRY(write_base(tar, entry, name, *claim)); break;
     }
     FORGE_CRASH_POINT("restore-file");
-    record_.files.push_back(name);
+    line_.add_file(name);
     ++context_.progress.files_done;
     return {};
 }
 
 Status Extractor::write_whole(TarReader& tar, const TarEntry& entry, const std::string& name,
-                              const ListedFile& listed) {
+                              const ListedFile* listed) {
     FORGE_ASSIGN(const Fd fd, context_.tree.create_file(name, entry.mode, cursor_));
     WriteBack write_back;
     return copy(tar, entry, listed, [&](ByteView data) -> Status {
@@ -212,8 +209,9 @@ Status Extractor::write_increment(TarReader& tar, const TarEntry& entry, const s
     MemberSource source(tar, context_.progress.bytes_done);
     auto header = layout::read_increment_header(source, entry.size);
     if (!header.ok()) return header.status().with_context("file " + quoted(name));
-    if (claim.listed.size && *claim.listed.size != header->file_size)
-        return damaged_file(name, bytes_instead(header->file_size, *claim.listed.size));
+    const auto listed_size = claim.listed != nullptr ? claim.listed->size : std::nullopt;
+    if (listed_size && *listed_size != header->file_size)
+        return damaged_file(name, bytes_instead(header->file_size, *listed_size));
     AssembledFile& file = *claim.assembled;
     Fd fd;
     if (!file.sized) {
@@ -263,12 +261,14 @@ Status Extractor::write_base(TarReader& tar, const TarEntry& entry, const std::s
 }
 
 // The content of a file that is not an increment.
-Status Extractor::copy(TarReader& tar, const TarEntry& entry, const ListedFile& listed, const Write& write) {
-    if (listed.size && entry.size != *listed.size)
-        return damaged_file(entry.name, bytes_instead(entry.size, *listed.size));
+Status Extractor::copy(TarReader& tar, const TarEntry& entry, const ListedFile* listed, const Write& write) {
+    const auto listed_size = listed != nullptr ? listed->size : std::nullopt;
+    const auto checksum = listed != nullptr ? listed->checksum : std::nullopt;
+    if (listed_size && entry.size != *listed_size)
+        return damaged_file(entry.name, bytes_instead(entry.size, *listed_size));
     if (buffer_.empty()) buffer_.resize(kBuffer);
     std::optional<backup::FileHash> hash;
-    if (listed.checksum) hash.emplace(*listed.checksum);
+    if (checksum) hash.emplace(*checksum);
     MemberSource source(tar, context_.progress.bytes_done);
     std::uint64_t copied = 0;
     while (true) {
@@ -283,7 +283,7 @@ Status Extractor::copy(TarReader& tar, const TarEntry& entry, const ListedFile& 
         copied += size;
     }
     if (copied != entry.size) return damaged_file(entry.name, "is cut off");
-    if (hash && hash->finish() != *listed.checksum) return damaged_file(entry.name, "does not match its checksum");
+    if (hash && hash->finish() != *checksum) return damaged_file(entry.name, "does not match its checksum");
     return {};
 }
 
@@ -293,15 +293,14 @@ Result<std::map<std::string, std::string>> Extractor::read_small(const Part& par
         FORGE_ASSIGN(const std::string name, relative_name(entry.name));
         if (entry.type != TarEntry::Type::kFile) return damaged_file(entry.name, "is no regular file");
         if (entry.size > kSmallLimit) return damaged_file(entry.name, "is too large");
-        const auto claim = context_.level.claims.find(name);
-        if (claim != context_.level.claims.end())
-            claim->second.seen = true;
+        Claim* const claim = context_.level.find(name);
+        if (claim != nullptr)
+            claim->see();
         else if (contents().manifest)
             return damaged_file(name, "is not part of the backup");
         std::string& content = files[name];
         content.clear();
-        const ListedFile listed = claim != context_.level.claims.end() ? claim->second.listed : ListedFile{};
-        return copy(tar, entry, listed, [&](ByteView data) {
+        return copy(tar, entry, claim != nullptr ? claim->listed : nullptr, [&](ByteView data) {
             content += as_text(data);
             return Status();
         });

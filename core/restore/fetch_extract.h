@@ -47,19 +47,20 @@ private:
     Status extract_directory(const TarEntry& entry, const std::string& name);
     Status extract_symlink(const TarEntry& entry, const std::string& name);
     Status extract_file(TarReader& tar, const TarEntry& entry, const std::string& name);
-    Status write_whole(TarReader& tar, const TarEntry& entry, const std::string& name, const ListedFile& listed);
+    Status write_whole(TarReader& tar, const TarEntry& entry, const std::string& name, const ListedFile* listed);
     Status write_increment(TarReader& tar, const TarEntry& entry, const std::string& name, Claim& claim);
     Status write_base(TarReader& tar, const TarEntry& entry, const std::string& name, Claim& claim);
     // Null: the member is not needed.
     Result<Claim*> claim_of(const std::string& name);
     bool is_held_back(const std::string& name) const;
     void note_seen(const std::string& name);
-    Status copy(TarReader& tar, const TarEntry& entry, const ListedFile& listed, const Write& write);
+    // `listed`: what is known of the file; null: nothing.
+    Status copy(TarReader& tar, const TarEntry& entry, const ListedFile* listed, const Write& write);
 
     ExtractContext& context_;
     TargetTree::Cursor cursor_;
     Claim unlisted_;  // stands for a file of a backup without a list of files
-    PartRecord record_;
+    PartLine line_;
     bool repeatable_ = true;  // the part holds no increment: once done it need not be read again
     Bytes buffer_;
 };

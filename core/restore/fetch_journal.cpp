@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.h"
+#include "core/layout/json_text.h"
 
 namespace forge::restore {
 namespace {
@@ -117,11 +118,29 @@ const PartRecord* Journal::done(const std::string& key) const {
     return found == done_.end() ? nullptr : &found->second;
 }
 
-Status Journal::add(const std::string& key, const PartRecord& record) {
-    json line{{"part", key}, {"files", record.files}, {"directories", json::object()}, {"links", json::object()}};
-    for (const auto& [name, mode] : record.directories) line["directories"][name] = mode;
-    for (const auto& [name, target] : record.symlinks) line["links"][name] = target;
-    const std::string text = line_of(line);
+void PartLine::add_file(std::string_view name) {
+    if (!files_.empty()) files_ += ',';
+    files_ += layout::json_string(name, false);
+}
+
+void PartLine::add_directory(std::string_view name, mode_t mode) {
+    if (!directories_.empty()) directories_ += ',';
+    directories_ += layout::json_string(name, false) + ":" + std::to_string(mode);
+}
+
+void PartLine::add_symlink(std::string_view name, std::string_view target) {
+    if (!links_.empty()) links_ += ',';
+    links_ += layout::json_string(name, false) + ":" + layout::json_string(target, false);
+}
+
+std::string PartLine::text(std::string_view key) const {
+    std::string line = "{\"part\":" + layout::json_string(key, false);
+    line.append(",\"files\":[").append(files_).append("],\"directories\":{").append(directories_);
+    return line.append("},\"links\":{").append(links_).append("}}\n");
+}
+
+Status Journal::add(const std::string& key, const PartLine& line) {
+    const std::string text = line.text(key);
     const std::lock_guard lock(mutex_);
     return write_fd(fd_.get(), as_bytes(text), path_);
 }

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,18 @@ struct PartRecord {
     std::vector<std::pair<std::string, std::string>> symlinks;  // name -> target
 };
 
+// What came of a part, as the line that will say so: a part can hold a million files.
+class PartLine {
+public:
+    void add_file(std::string_view name);
+    void add_directory(std::string_view name, mode_t mode);
+    void add_symlink(std::string_view name, std::string_view target);
+    std::string text(std::string_view key) const;
+
+private:
+    std::string files_, directories_, links_;  // members of JSON objects, without brackets
+};
+
 class Journal {
 public:
     // The target has a journal: its restore may be taken up again.
@@ -48,7 +61,7 @@ public:
     // What an earlier attempt did with the part; null = it has to be read. By object key.
     const PartRecord* done(const std::string& key) const;
     std::size_t done_count() const { return done_.size(); }
-    Status add(const std::string& key, const PartRecord& record);
+    Status add(const std::string& key, const PartLine& line);
     // The restore is complete.
     Status remove();
 

@@ -10,12 +10,12 @@ namespace {
 
 // A file whose content, or part of it, must be in an older backup.
 struct Wanted {
-    std::string name;
+    std::string_view name;
     AssembledFile* assembled = nullptr;              // null: the file was not changed since
     std::optional<backup::FileChecksum> checksum{};  // of a file that was not changed, as the child knows it
 };
 
-Status not_in_parent(const std::string& file, const BackupContents& parent) {
+Status not_in_parent(std::string_view file, const BackupContents& parent) {
     return Status(Kind::kCorrupt, "file " + quoted(file) + " is said to be in backup " + quoted(parent.name) +
                                       ", which does not have it");
 }
@@ -46,16 +46,17 @@ public:
 
 private:
     void claim_target(Level& level, std::vector<Wanted>& older) {
-        for (const auto& [name, listed] : level.contents->files) claim(level, name, listed, nullptr, older);
+        level.claims.reserve(level.contents->files.size());
+        for (const ListedFile& file : level.contents->files) claim(level, file.name, &file, nullptr, older);
     }
 
+    // What is wanted comes by name, since the claims of the child do.
     Status claim_wanted(Level& level, const std::vector<Wanted>& wanted, std::vector<Wanted>& older) {
         const auto& files = level.contents->files;
         for (const Wanted& file : wanted) {
-            const auto listed = files.find(file.name);
-            if (listed == files.end() && level.contents->listed) return not_in_parent(file.name, *level.contents);
-            const ListedFile said = listed == files.end() ? ListedFile{} : listed->second;
-            if (file.checksum && said.checksum && *file.checksum != *said.checksum)
+            const ListedFile* const said = files.find(file.name);
+            if (said == nullptr && level.contents->listed) return not_in_parent(file.name, *level.contents);
+            if (said != nullptr && file.checksum && said->checksum && *file.checksum != *said->checksum)
                 return Status(Kind::kCorrupt, "the backups contradict each other about file " + quoted(file.name) +
                                                   " of backup " + quoted(level.contents->name));
             claim(level, file.name, said, file.assembled, older, file.checksum);
@@ -64,16 +65,18 @@ private:
     }
 
     // `assembled`: newer backups have increments of the file.
-    void claim(Level& level, const std::string& name, const ListedFile& listed, AssembledFile* assembled,
+    void claim(Level& level, std::string_view name, const ListedFile* listed, AssembledFile* assembled,
                std::vector<Wanted>& older, std::optional<backup::FileChecksum> known = std::nullopt) {
-        if (!known && assembled == nullptr) known = listed.checksum;
-        if (listed.kind == FileKind::kSkipped) {
+        if (!known && assembled == nullptr && listed != nullptr) known = listed->checksum;
+        const FileKind kind = listed != nullptr ? listed->kind : FileKind::kWhole;
+        if (kind == FileKind::kSkipped) {
             older.push_back({name, assembled, known});
             return;
         }
-        Claim& claim = level.claims[name];
+        Claim& claim = level.claims.emplace_back();
+        claim.name = name;
         claim.listed = listed;
-        if (listed.kind == FileKind::kIncrement) {
+        if (kind == FileKind::kIncrement) {
             if (assembled == nullptr) assembled = &sources_->assembled.emplace_back();
             claim.role = Claim::Role::kIncrement;
             older.push_back({name, assembled, std::nullopt});
@@ -88,12 +91,12 @@ private:
             if (level.is_target || is_needed(level, part)) level.parts.push_back(&part);
     }
     // A list that is wrong leads to a file that is missing in the end, which is noticed.
-    static bool is_needed(const Level& level, const Part& part) {
+    static bool is_needed(Level& level, const Part& part) {
         if (level.claims.empty()) return false;
         if (part.members == nullptr) return true;
         return std::any_of(part.members->begin(), part.members->end(), [&](const std::string& member) {
             const auto name = relative_name(member);
-            return name.ok() && level.claims.contains(*name);
+            return name.ok() && level.find(*name) != nullptr;
         });
     }
 
@@ -102,6 +105,11 @@ private:
 };
 
 }  // namespace
+
+Claim* Level::find(std::string_view name) {
+    const auto found = std::ranges::lower_bound(claims, name, {}, &Claim::name);
+    return found != claims.end() && found->name == name ? &*found : nullptr;
+}
 
 bool AssembledFile::take(std::uint32_t block) {
     if (std::uint64_t{block} * layout::kIncrementPage >= limit || block >= done.size() || done[block]) return false;

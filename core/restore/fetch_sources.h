@@ -9,8 +9,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
-#include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "core/restore/fetch_contents.h"
@@ -35,19 +34,24 @@ struct Claim {
         kIncrement,  // its pages go into the file
         kBase,       // the whole file below one or more increments
     };
-    Role role = Role::kWhole;
-    ListedFile listed;  // what its backup says about it
+    std::string_view name;               // of the list of a backup
+    const ListedFile* listed = nullptr;  // what its backup says about it; null: nothing
     AssembledFile* assembled = nullptr;
-    std::atomic<bool> seen{false};
+    Role role = Role::kWhole;
+    bool seen = false;  // by see(), until all threads have ended
+    // False when it was before. Thread-safe.
+    bool see() { return !std::atomic_ref(seen).exchange(true); }
 };
 
 // One backup of the chain.
 struct Level {
     const BackupContents* contents = nullptr;
     bool is_target = false;  // the newest
-    // By relative name: what is needed of this backup. Of the target everything it lists, else files only.
-    std::unordered_map<std::string, Claim> claims;
+    // By name: what is needed of this backup. Of the target everything it lists, else files only.
+    std::vector<Claim> claims;
     std::vector<const Part*> parts;  // those that may hold something that is needed
+    // Null: the member is not needed.
+    Claim* find(std::string_view name);
 };
 
 struct Sources {

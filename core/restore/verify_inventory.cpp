@@ -9,7 +9,6 @@ namespace forge::restore {
 namespace {
 
 constexpr std::size_t kLargestJson = std::size_t{1} << 30;
-constexpr std::size_t kLargestManifest = std::size_t{2} << 30;
 constexpr std::size_t kListedNames = 10;
 
 std::string folder_of(const std::string& backup) { return std::string(layout::kBackupsFolder) + backup + "/"; }
@@ -143,14 +142,17 @@ private:
             context_.report.missing(key, VerifyFinding::Level::kError);
             return {};
         }
+        ObjectProblems problems;
         const auto read = [&]() -> Result<backup::Manifest> {
             FORGE_ASSIGN(const auto source, context_.repository.open_object(key, *method, context_.call));
-            FORGE_ASSIGN(const std::string text, read_all_text(*source, kLargestManifest));
-            return backup::parse_manifest(text);
+            return backup::read_manifest(*source, [&](const backup::ManifestFile& listed) {
+                take_file(listed, problems);
+                return Status();
+            });
         };
         auto manifest = read();
         if (!manifest.ok() && !concerns_object(manifest.status())) return manifest.status();
-        ObjectProblems problems;
+        if (!manifest.ok()) backup_->files.clear();
         if (manifest.ok())
             take_manifest(std::move(manifest).value(), problems);
         else
@@ -159,9 +161,21 @@ private:
         return {};
     }
 
+    void take_file(const backup::ManifestFile& file, ObjectProblems& problems) {
+        const auto name = relative_name(file.path);
+        if (!name.ok()) {
+            problems.error(name.status().message());
+            return;
+        }
+        InventoryFile& listed = backup_->files[*name];
+        listed.size = file.size;
+        listed.checksum = file.checksum;
+    }
+
     void take_manifest(backup::Manifest manifest, ObjectProblems& problems) {
         if (manifest.backup != backup_->name()) {
             problems.error("belongs to backup " + quoted(manifest.backup));
+            backup_->files.clear();
             return;
         }
         if (backup_->sentinel_sha256 && manifest.sentinel_sha256 != *backup_->sentinel_sha256)
@@ -171,16 +185,6 @@ private:
                            quoted(sentinel().delta_from));
         backup_->manifest = std::move(manifest);
         backup_->listed = true;
-        for (const backup::ManifestFile& file : backup_->manifest->files.files) {
-            const auto name = relative_name(file.path);
-            if (!name.ok()) {
-                problems.error(name.status().message());
-                continue;
-            }
-            InventoryFile& listed = backup_->files[*name];
-            listed.size = file.size;
-            listed.checksum = file.checksum;
-        }
         mark(backup_->manifest->incremented, FileKind::kIncrement, problems);
         mark(backup_->manifest->skipped, FileKind::kSkipped, problems);
     }

@@ -3,6 +3,7 @@
 #include "core/layout/backup_json.h"
 #include "core/layout/json_text.h"
 #include "test/fuzz/fuzz.h"
+#include "test/unit/layout/files_metadata_text.h"
 
 namespace forge::fuzz {
 
@@ -40,7 +41,7 @@ void one_input(ByteView data) {
     switch (what) {
         case 0: return read_and_write(text, layout::parse_sentinel, layout::sentinel_json);
         case 1: return read_and_write(text, layout::parse_metadata, layout::metadata_json);
-        case 2: return read_and_write(text, layout::parse_files_metadata, layout::files_metadata_json);
+        case 2: return read_and_write(text, layout::parse_files_metadata, test::files_metadata_json);
         default: return user_data(text);
     }
 }

@@ -3,6 +3,7 @@
 #include "core/backup/manifest.h"
 #include "core/layout/json_text.h"
 #include "test/fuzz/fuzz.h"
+#include "test/unit/backup/manifest_text.h"
 
 namespace forge::fuzz {
 
@@ -19,14 +20,14 @@ std::string around(const std::string& files) {
                   "\",\"parts\":[],\"backup_manifest\":" + layout::json_string(list, false));
 }
 
-std::string written(const backup::Manifest& manifest) {
-    MemorySink sink;
-    require(backup::write_manifest(manifest, sink).ok(), "memory takes everything");
-    return std::string(as_text(sink.bytes()));
+std::string written(const test::WholeManifest& manifest) {
+    std::string text = test::text_of(manifest);
+    require(!text.empty(), "memory takes everything");
+    return text;
 }
 
 void read_and_write(const std::string& text) {
-    const auto first = backup::parse_manifest(text);
+    const auto first = test::parse_manifest(text);
     if (!first.ok()) {
         require(first.status().is(Kind::kCorrupt) || (first.status().is(Kind::kInvalid) &&
                                                       first.status().message().find("version") != std::string::npos),
@@ -34,12 +35,12 @@ void read_and_write(const std::string& text) {
         return;
     }
     const std::string again = written(*first);
-    const auto second = backup::parse_manifest(again);
+    const auto second = test::parse_manifest(again);
     require(second.ok() && written(*second) == again, "what we write is read the same");
 }
 
 void cut_and_flip(FuzzedDataProvider& input) {
-    backup::Manifest manifest;
+    test::WholeManifest manifest;
     manifest.backup = "base_000000010000000000000003";
     manifest.files.wal.push_back({input.ConsumeIntegral<Timeline>(), 0, input.ConsumeIntegral<Lsn>()});
     const auto place = input.ConsumeIntegral<std::uint32_t>();
@@ -50,18 +51,17 @@ void cut_and_flip(FuzzedDataProvider& input) {
         file.size = input.ConsumeIntegral<std::uint64_t>();
         file.mtime_seconds = input.ConsumeIntegral<std::int64_t>();
         if (input.ConsumeBool()) file.checksum = input.ConsumeIntegral<backup::Crc32c>();
-        manifest.files.files.push_back(std::move(file));
+        manifest.listed.push_back(std::move(file));
     }
     std::string text = written(manifest);
-    const auto read = backup::parse_manifest(text);
+    const auto read = test::parse_manifest(text);
     require(read.ok() && written(*read) == text, "what we write is read the same");
-    require(std::equal(manifest.files.files.begin(), manifest.files.files.end(), read->files.files.begin(),
-                       read->files.files.end(),
+    require(std::equal(manifest.listed.begin(), manifest.listed.end(), read->listed.begin(), read->listed.end(),
                        [](const auto& a, const auto& b) { return a.path == b.path && a.size == b.size; }),
             "the files are what they were");
-    require(!backup::parse_manifest(std::string_view(text).substr(0, place % text.size())).ok(), "a cut is noticed");
+    require(!test::parse_manifest(std::string_view(text).substr(0, place % text.size())).ok(), "a cut is noticed");
     text[place % text.size()] ^= static_cast<char>(1U << (place >> 24) % 8);
-    require(!backup::parse_manifest(text).ok(), "one bit that changed is noticed");
+    require(!test::parse_manifest(text).ok(), "one bit that changed is noticed");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "core/backup/manifest.h"
 #include "core/layout/increment.h"
 #include "test/unit/backup/fake_cluster.h"
+#include "test/unit/backup/manifest_text.h"
 
 namespace forge::backup {
 namespace {
@@ -89,14 +90,14 @@ protected:
         change(json);
         test::write_text(path(key), json.dump());
     }
-    Manifest manifest_of(std::string_view name) {
+    test::WholeManifest manifest_of(std::string_view name) {
         auto source = repository()->open_object(manifest_key(name, settings_.backup_compression),
                                                 settings_.backup_compression, {});
         EXPECT_TRUE(source.ok()) << source.status().to_string();
         auto text = read_all_text(**source, 1 << 26);
-        auto result = parse_manifest(text.ok() ? *text : "");
+        auto result = test::parse_manifest(text.ok() ? *text : "");
         EXPECT_TRUE(result.ok()) << result.status().to_string();
-        return result.ok() ? *result : Manifest();
+        return result.ok() ? *result : test::WholeManifest();
     }
     // Content of all members of all parts.
     std::map<std::string, Bytes> members_of(std::string_view name) {
@@ -125,8 +126,8 @@ protected:
         }
         archive_read_free(reader);
     }
-    static const ManifestFile* find_file(const Manifest& manifest, const std::string& path) {
-        for (const ManifestFile& file : manifest.files.files)
+    static const ManifestFile* find_file(const test::WholeManifest& manifest, const std::string& path) {
+        for (const ManifestFile& file : manifest.listed)
             if (file.path == path) return &file;
         return nullptr;
     }
@@ -215,14 +216,14 @@ TEST_F(Delta, ObjectsHaveWhatReadersNeed) {
         for (const auto& member : members) stored.insert(member.get<std::string>());
     for (const auto& [name, entry] : list.items()) EXPECT_NE(stored.contains(name), entry["IsSkipped"]) << name;
 
-    const Manifest manifest = manifest_of(kDelta);
+    const test::WholeManifest manifest = manifest_of(kDelta);
     EXPECT_EQ(manifest.parent, kFull);
     EXPECT_EQ(manifest.parent_sentinel_sha256, sha256(as_bytes(test::read_text(sentinel_path(kFull)))));
     EXPECT_EQ(manifest.sentinel_sha256, sha256(as_bytes(test::read_text(sentinel_path(kDelta)))));
     EXPECT_THAT(manifest.incremented, ElementsAre("base/5/16384"));
     EXPECT_THAT(manifest.skipped, Contains("base/5/16384.1"));
     EXPECT_THAT(manifest.skipped, Not(Contains("postgresql.conf")));
-    EXPECT_EQ(manifest.files.files.size(), manifest_of(kFull).files.files.size());
+    EXPECT_EQ(manifest.listed.size(), manifest_of(kFull).listed.size());
     EXPECT_FALSE(find_file(manifest, "base/5/16384")->checksum);
     EXPECT_EQ(find_file(manifest, "base/5/16384")->size, 40 * kPageSize);
     EXPECT_EQ(find_file(manifest, "base/5/16384.1")->checksum,
@@ -237,7 +238,7 @@ TEST_F(Delta, FileThatWasYoungWhenTheParentBeganIsReadAgain) {
     set_time(cluster_.data("log/server.log"), start - 30);
     make_full();
     ASSERT_EQ(expect_name(make(kDeltaStart)), kDelta);
-    const Manifest manifest = manifest_of(kDelta);
+    const test::WholeManifest manifest = manifest_of(kDelta);
     EXPECT_THAT(manifest.incremented, ElementsAre("base/5/16384"));
     EXPECT_THAT(manifest.skipped, Contains("base/5/16384.1"));
     EXPECT_THAT(manifest.skipped, Not(Contains("log/server.log")));
@@ -271,7 +272,7 @@ TEST_F(Delta, ParentWithoutManifest) {
     make_full();
     edit(layout::sentinel_key(kFull), [](nlohmann::json& json) { json.erase("ForgeManifest"); });
     ASSERT_EQ(expect_name(make(kDeltaStart)), kDelta);
-    const Manifest manifest = manifest_of(kDelta);
+    const test::WholeManifest manifest = manifest_of(kDelta);
     EXPECT_THAT(manifest.skipped, Contains("base/5/16384.1"));
     const ManifestFile* file = find_file(manifest, "base/5/16384.1");
     ASSERT_NE(file, nullptr);

@@ -6,6 +6,7 @@
 
 #include "core/backup/manifest.h"
 #include "test/unit/backup/fake_cluster.h"
+#include "test/unit/backup/manifest_text.h"
 
 namespace forge::backup {
 namespace fs = std::filesystem;
@@ -41,17 +42,17 @@ protected:
     std::string path(const std::string& key) const { return cluster_.root() / ("store/" + key); }
     nlohmann::json document(const std::string& key) const { return nlohmann::json::parse(test::read_text(path(key))); }
     std::string folder() const { return "basebackups_005/" + std::string(kName) + "/"; }
-    Manifest manifest() {
+    test::WholeManifest manifest() {
         auto source = repository()->open_object(manifest_key(kName, settings_.backup_compression),
                                                 settings_.backup_compression, {});
         EXPECT_TRUE(source.ok()) << source.status().to_string();
         auto text = read_all_text(**source, 1 << 26);
-        auto result = parse_manifest(text.ok() ? *text : "");
+        auto result = test::parse_manifest(text.ok() ? *text : "");
         EXPECT_TRUE(result.ok()) << result.status().to_string();
-        return result.ok() ? *result : Manifest();
+        return result.ok() ? *result : test::WholeManifest();
     }
-    const ManifestFile* find_file(const Manifest& manifest, const std::string& path) {
-        for (const ManifestFile& file : manifest.files.files)
+    const ManifestFile* find_file(const test::WholeManifest& manifest, const std::string& path) {
+        for (const ManifestFile& file : manifest.listed)
             if (file.path == path) return &file;
         return nullptr;
     }
@@ -140,7 +141,7 @@ TEST_F(Engine, FilesMetadataListsEveryMember) {
 
 TEST_F(Engine, ManifestHoldsEveryPartAndFile) {
     ASSERT_TRUE(make().ok());
-    const Manifest found = manifest();
+    const test::WholeManifest found = manifest();
     EXPECT_EQ(found.backup, kName);
     for (const ManifestPart& part : found.parts)
         EXPECT_EQ(fs::file_size(path(folder() + "tar_partitions/" + part.name)), part.stored_size);
@@ -159,7 +160,7 @@ TEST_F(Engine, SentinelAndManifestAreBoundTogether) {
     ASSERT_TRUE(make().ok());
     const std::string key = "basebackups_005/" + std::string(kName) + "_backup_stop_sentinel.json";
     EXPECT_EQ(document(key)["ForgeManifest"], "forge_manifest.json.zst");
-    const Manifest found = manifest();
+    const test::WholeManifest found = manifest();
     EXPECT_EQ(found.sentinel_sha256, sha256(as_bytes(test::read_text(path(key)))));
     EXPECT_THAT(found.parent, IsEmpty());
     EXPECT_THAT(found.skipped, IsEmpty());
@@ -205,7 +206,7 @@ TEST_F(Engine, ABackupOfAStandbyMayEndOnALaterTimeline) {
     const auto source =
         cluster_.repository()->open_object(folder() + "forge_manifest.json.zst", codec::Method::kZstd, {});
     ASSERT_TRUE(source.ok());
-    const auto manifest = parse_manifest(read_all_text(**source, 1 << 20).value());
+    const auto manifest = test::parse_manifest(read_all_text(**source, 1 << 20).value());
     ASSERT_TRUE(manifest.ok()) << manifest.status().to_string();
     ASSERT_THAT(manifest->files.wal, SizeIs(3));
     EXPECT_EQ(manifest->files.wal[0].end, 0x5000080U);
@@ -317,6 +318,10 @@ TEST_F(Engine, SentinelIsTheLastObjectAndALostAnswerIsNoFailure) {
         EXPECT_TRUE(cluster_.objects().contains(folder() + "forge_manifest.json.zst"));
         return Status();
     };
+    hooks_->on_create = [&](const std::string& key) {
+        if (key.ends_with("/files_metadata.json")) order.push_back("files_metadata.json");
+        return Status();
+    };
     ASSERT_TRUE(make().ok());
     EXPECT_THAT(order, ElementsAre("metadata.json", "files_metadata.json", StartsWith(kName)));
 }
@@ -373,7 +378,7 @@ protected:
         ASSERT_TRUE((*engine)->copy_files().ok());
         ASSERT_TRUE((*engine)->finish(cluster_.stop()).ok());
         ASSERT_TRUE(changed);
-        const Manifest found = manifest();
+        const test::WholeManifest found = manifest();
         const ManifestFile* file = find_file(found, "base/5/16999");
         ASSERT_NE(file, nullptr);
         EXPECT_EQ(file->size, content.size());

@@ -9,42 +9,41 @@
 namespace forge::backup {
 namespace {
 
+using test::each_of;
+using test::parse_manifest;
 using test::signed_again;
+using test::text_of;
+using test::WholeManifest;
 using ::testing::HasSubstr;
 
-Manifest sample() {
-    Manifest manifest;
+WholeManifest sample() {
+    WholeManifest manifest;
     manifest.backup = "base_000000010000000000000005";
     manifest.sentinel_sha256 = sha256(as_bytes("{}"));
     manifest.parts = {{"part_001.tar.zst", 100, 2048, sha256(as_bytes("p"))},
                       {"pg_control.tar.zst", 50, 9728, sha256(as_bytes("c"))}};
-    manifest.files.files = {{"base/5/1259", 8192, 1'795'000'000, file_checksum(as_bytes("123456789"))},
-                            {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
+    manifest.listed = {{"base/5/1259", 8192, 1'795'000'000, file_checksum(as_bytes("123456789"))},
+                       {"odd \"name\" \xC3\xBC\\", 3, 1'795'000'001, sha256(as_bytes("2"))}};
     manifest.files.wal = {{3, 0x5000028, 0x100000128}};
     return manifest;
 }
 
-Manifest delta_sample() {
-    Manifest manifest = sample();
+WholeManifest delta_sample() {
+    WholeManifest manifest = sample();
     manifest.backup = "base_000000010000000000000007_D_000000010000000000000005";
     manifest.parent = "base_000000010000000000000005";
     manifest.parent_sentinel_sha256 = sha256(as_bytes("parent"));
     manifest.incremented = {"base/5/1259"};
     manifest.skipped = {"odd \"name\" \xC3\xBC\\"};
-    manifest.files.files.front().checksum.reset();
+    manifest.listed.front().checksum.reset();
     return manifest;
-}
-
-std::string text_of(const Manifest& manifest) {
-    MemorySink sink;
-    EXPECT_TRUE(write_manifest(manifest, sink).ok());
-    return std::string(as_text(sink.bytes()));
 }
 
 // The form that pg_verifybackup demands, and its checksum over everything before the last line.
 TEST(FileManifest, TextOfTheServer) {
     MemorySink sink;
-    ASSERT_TRUE(write_file_manifest(sample().files, sink).ok());
+    const WholeManifest manifest = sample();
+    ASSERT_TRUE(write_file_manifest(manifest.files, each_of(manifest.listed), sink).ok());
     const std::string text(as_text(sink.bytes()));
     const std::string body =
         "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n"
@@ -67,13 +66,13 @@ TEST(FileManifest, SystemIdentifierIsInVersionTwoOnly) {
     manifest.system_identifier = 7710922509866642591ULL;
     manifest.version = 2;
     MemorySink sink;
-    ASSERT_TRUE(write_file_manifest(manifest, sink).ok());
+    ASSERT_TRUE(write_file_manifest(manifest, each_of({}), sink).ok());
     EXPECT_THAT(std::string(as_text(sink.bytes())),
                 HasSubstr("Version\": 2,\n\"System-Identifier\": 7710922509866642591,\n"));
 }
 
 TEST(Manifest, ReadsWhatItWrites) {
-    const Manifest before = sample();
+    const WholeManifest before = sample();
     auto after = parse_manifest(text_of(before));
     ASSERT_TRUE(after.ok()) << after.status().to_string();
     EXPECT_EQ(after->backup, before.backup);
@@ -82,10 +81,10 @@ TEST(Manifest, ReadsWhatItWrites) {
     EXPECT_EQ(after->parts[0].stored_size, 100U);
     EXPECT_EQ(after->parts[0].plain_size, 2048U);
     EXPECT_EQ(after->parts[0].sha256, before.parts[0].sha256);
-    ASSERT_EQ(after->files.files.size(), 2U);
-    EXPECT_EQ(after->files.files[1].path, before.files.files[1].path);
-    EXPECT_EQ(after->files.files[1].mtime_seconds, 1'795'000'001);
-    EXPECT_EQ(after->files.files[1].checksum, before.files.files[1].checksum);
+    ASSERT_EQ(after->listed.size(), 2U);
+    EXPECT_EQ(after->listed[1].path, before.listed[1].path);
+    EXPECT_EQ(after->listed[1].mtime_seconds, 1'795'000'001);
+    EXPECT_EQ(after->listed[1].checksum, before.listed[1].checksum);
     ASSERT_EQ(after->files.wal.size(), 1U);
     EXPECT_EQ(after->files.wal[0].timeline, 3U);
     EXPECT_EQ(after->files.wal[0].end, 0x100000128U);
@@ -93,7 +92,7 @@ TEST(Manifest, ReadsWhatItWrites) {
 }
 
 TEST(Manifest, ReadsTheManifestOfADelta) {
-    const Manifest before = delta_sample();
+    const WholeManifest before = delta_sample();
     auto after = parse_manifest(text_of(before));
     ASSERT_TRUE(after.ok()) << after.status().to_string();
     EXPECT_EQ(after->parent, before.parent);
@@ -101,8 +100,8 @@ TEST(Manifest, ReadsTheManifestOfADelta) {
     EXPECT_EQ(after->sentinel_sha256, before.sentinel_sha256);
     EXPECT_EQ(after->incremented, before.incremented);
     EXPECT_EQ(after->skipped, before.skipped);
-    EXPECT_FALSE(after->files.files[0].checksum);
-    EXPECT_EQ(after->files.files[1].checksum, before.files.files[1].checksum);
+    EXPECT_FALSE(after->listed[0].checksum);
+    EXPECT_EQ(after->listed[1].checksum, before.listed[1].checksum);
     EXPECT_EQ(text_of(*after), text_of(before));
 }
 
@@ -130,8 +129,67 @@ TEST(Manifest, LaterVersionIsRefusedAndUnknownMembersAreNot) {
     EXPECT_EQ(parse_manifest(signed_again(text, to_hex(sha256(as_bytes("{}"))), "12")).status().kind(), Kind::kCorrupt);
 }
 
+// More than the reader holds at a time, with every escape that the list can need.
+TEST(Manifest, LongListsAreReadFileByFile) {
+    WholeManifest before = sample();
+    for (int i = 0; i < 20'000; ++i)
+        before.listed.push_back({"base/5/" + std::to_string(i) + "\"\\\b\f\n\r\t\x01\x1F/", 8192, i, Crc32c{7}});
+    const auto after = parse_manifest(text_of(before));
+    ASSERT_TRUE(after.ok()) << after.status().to_string();
+    ASSERT_EQ(after->listed.size(), before.listed.size());
+    for (std::size_t i = 0; i < before.listed.size(); ++i) ASSERT_EQ(after->listed[i].path, before.listed[i].path);
+    EXPECT_EQ(text_of(*after), text_of(before));
+}
+
+TEST(Manifest, WhatTheTakerFailsWithIsTheResult) {
+    const std::string text = text_of(sample());
+    MemorySource source(Bytes(text.begin(), text.end()));
+    int taken = 0;
+    const auto result = read_manifest(source, [&](const ManifestFile&) {
+        ++taken;
+        return Status(Kind::kUnavailable, "no room");
+    });
+    EXPECT_EQ(result.status().kind(), Kind::kUnavailable);
+    EXPECT_EQ(taken, 1);
+}
+
+TEST(Manifest, FailureOfTheSourceIsTheResult) {
+    class Broken final : public Source {
+    public:
+        explicit Broken(std::string text) : text_(std::move(text)) {}
+        Result<std::size_t> read(MutableBytes buffer) override {
+            if (text_.empty()) return Status(Kind::kTimeout, "no answer");
+            const std::size_t size = std::min(buffer.size(), text_.size());
+            std::copy_n(text_.begin(), size, buffer.begin());
+            text_.erase(0, size);
+            return size;
+        }
+
+    private:
+        std::string text_;
+    };
+    const std::string text = text_of(sample());
+    for (std::size_t size = 0; size < text.size(); size += 10) {
+        Broken source(text.substr(0, size));
+        EXPECT_EQ(read_manifest(source, [](const ManifestFile&) { return Status(); }).status().kind(), Kind::kTimeout);
+    }
+}
+
+// A list with something else among the files, or in place of them.
+TEST(Manifest, OtherThingsInTheListAreCorrupt) {
+    const std::string text = text_of(sample());
+    const std::string first = "{ \\\"Path\\\"";
+    for (const char* other : {"7, ", "[], ", "\\\"x\\\", ", "{}, ", "{ \\\"Path\\\": 5 }, "}) {
+        const auto result = parse_manifest(test::with_list_changed(text, first, other + first));
+        EXPECT_EQ(result.status().kind(), Kind::kCorrupt) << other;
+        EXPECT_EQ(result.status().message().find("digest"), std::string::npos) << result.status().message();
+        EXPECT_EQ(result.status().message().find("checksum"), std::string::npos) << result.status().message();
+    }
+    EXPECT_EQ(parse_manifest(test::with_list_changed(text, "Files", "Other")).status().kind(), Kind::kCorrupt);
+}
+
 TEST(Manifest, VersionOneHasDigestsOfTarStreams) {
-    const Manifest before = sample();
+    const WholeManifest before = sample();
     const auto after = parse_manifest(test::version_one(before));
     ASSERT_TRUE(after.ok()) << after.status().to_string();
     EXPECT_TRUE(after->parts[0].of_tar_stream);

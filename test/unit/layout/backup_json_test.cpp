@@ -7,6 +7,7 @@
 
 #include "core/base/file.h"
 #include "core/layout/names.h"
+#include "test/unit/layout/files_metadata_text.h"
 
 namespace forge::layout {
 namespace {
@@ -59,7 +60,7 @@ TEST_P(Golden, FilesMetadataKeepsItsContent) {
     const auto metadata = parse_files_metadata(json);
     ASSERT_TRUE(metadata.ok()) << metadata.status().to_string();
     EXPECT_GT(metadata->files.size(), 900U);
-    EXPECT_EQ(nlohmann::json::parse(files_metadata_json(*metadata)), nlohmann::json::parse(json));
+    EXPECT_EQ(nlohmann::json::parse(test::files_metadata_json(*metadata)), nlohmann::json::parse(json));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backups, Golden, testing::Values(kFull, kDelta1, kDelta2));
@@ -211,11 +212,11 @@ TEST(FilesMetadata, ErrorsNameTheFile) {
 }
 
 TEST(FilesMetadata, OptionalMembersAreLeftOutAndNamesAreNotHtmlEscaped) {
-    EXPECT_EQ(files_metadata_json({}), "{}");
+    EXPECT_EQ(test::files_metadata_json({}), "{}");
     FilesMetadata metadata;
     metadata.files["/a<&>"].mtime = Instant{1};
     EXPECT_EQ(
-        files_metadata_json(metadata),
+        test::files_metadata_json(metadata),
         R"({"Files":{"/a<&>":{"IsIncremented":false,"IsSkipped":false,"MTime":"1970-01-01T00:00:00.000000001Z","UpdatesCount":0}}})");
 }
 
@@ -223,7 +224,7 @@ TEST(FilesMetadata, AHundredThousandFilesAreReadInSeconds) {  // P15
     FilesMetadata metadata;
     for (int i = 0; i < 100'000; ++i)
         metadata.files["/base/5/" + std::to_string(i)].mtime = Instant{1'700'000'000'000'000'000 + i};
-    const std::string json = files_metadata_json(metadata);
+    const std::string json = test::files_metadata_json(metadata);
     const auto start = std::chrono::steady_clock::now();
     const auto read = parse_files_metadata(json);
     ASSERT_TRUE(read.ok());

@@ -92,13 +92,13 @@ protected:
     void make_version_one(const std::string& wrong = "") {
         const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
         auto source = repository_->open_object(key, codec::Method::kZstd, {});
-        auto manifest = backup::parse_manifest(read_all_text(**source, 1 << 20).value());
+        auto manifest = test::parse_manifest(read_all_text(**source, 1 << 20).value());
         for (backup::ManifestPart& part : manifest->parts) {
             source = repository_->open_object(layout::parts_folder(kName) + part.name, codec::Method::kZstd, {});
             const std::string tar = read_all_text(**source, 64 << 20).value();
             part.sha256 = backup::sha256(as_bytes(part.name == wrong ? tar + "x" : tar));
         }
-        for (backup::ManifestFile& file : manifest->files.files)
+        for (backup::ManifestFile& file : manifest->listed)
             if (file.path == "base/5/16384") {
                 const std::string content = test::read_text(cluster_.data(file.path));
                 file.checksum = backup::sha256(as_bytes(file.path == wrong ? content + "x" : content));
