@@ -132,7 +132,7 @@ private:
     Status write_files_metadata();
     FileManifest make_file_manifest() const;
     NextFile listed_files() const;
-    void describe_delta(Manifest& manifest) const;
+    ManifestLists make_lists() const;
     Status check_parts_are_there() const;
     Status secure_chain();
     BackupReport make_report(const layout::Sentinel& sentinel) const;
@@ -403,14 +403,33 @@ NextFile Engine::listed_files() const {
     };
 }
 
-void Engine::describe_delta(Manifest& manifest) const {
-    manifest.parent = parent_->name();
-    manifest.parent_sentinel_sha256 = parent_->sentinel_sha256();
-    for (const PackedMember& member : members_)
-        if (member.incremented_size) manifest.incremented.push_back(member.name.substr(1));
-    for (const ScanEntry& file : skipped_) manifest.skipped.push_back(file.name.substr(1));
-    std::sort(manifest.incremented.begin(), manifest.incremented.end());
-    std::sort(manifest.skipped.begin(), manifest.skipped.end());
+// By name, bytewise.
+template <typename Entry, typename Filter>
+std::vector<const Entry*> sorted(const std::deque<Entry>& entries, Filter filter) {
+    std::vector<const Entry*> pointers;
+    for (const Entry& entry : entries)
+        if (filter(entry)) pointers.push_back(&entry);
+    std::ranges::sort(pointers, {}, [](const Entry* entry) -> const std::string& { return entry->name; });
+    return pointers;
+}
+
+template <typename Entry>
+std::vector<const Entry*> sorted(const std::deque<Entry>& entries) {
+    return sorted(entries, [](const Entry&) { return true; });
+}
+
+template <typename Entry>
+NextPath paths_of(std::vector<const Entry*> entries) {
+    return [entries = std::move(entries), at = std::size_t{0}](std::string_view& path) mutable {
+        if (at == entries.size()) return false;
+        path = std::string_view(entries[at++]->name).substr(1);
+        return true;
+    };
+}
+
+ManifestLists Engine::make_lists() const {
+    const auto is_increment = [](const PackedMember& member) { return member.incremented_size.has_value(); };
+    return {listed_files(), paths_of(sorted(members_, is_increment)), paths_of(sorted(skipped_))};
 }
 
 // `sentinel`: the text of the sentinel object that will follow; the two are bound together.
@@ -420,9 +439,12 @@ Status Engine::write_manifest_object(std::string_view sentinel) {
     manifest.sentinel_sha256 = sha256(as_bytes(sentinel));
     manifest.parts = parts_;
     manifest.files = make_file_manifest();
-    if (parent_) describe_delta(manifest);
+    if (parent_) {
+        manifest.parent = parent_->name();
+        manifest.parent_sentinel_sha256 = parent_->sentinel_sha256();
+    }
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
-    FORGE_TRY(write_manifest(manifest, listed_files(), *sink));
+    FORGE_TRY(write_manifest(manifest, make_lists(), *sink));
     return sink->finish();
 }
 
@@ -469,16 +491,6 @@ layout::FileEntry entry_of(const ScanEntry& skipped) {
     entry.mtime = skipped.mtime;
     entry.is_skipped = true;
     return entry;
-}
-
-// By name, bytewise.
-template <typename Entries>
-auto sorted(const Entries& entries) {
-    std::vector<const typename Entries::value_type*> pointers;
-    pointers.reserve(entries.size());
-    for (const auto& entry : entries) pointers.push_back(&entry);
-    std::ranges::sort(pointers, {}, [](const auto* entry) -> const std::string& { return entry->name; });
-    return pointers;
 }
 
 Status Engine::write_files_metadata() {

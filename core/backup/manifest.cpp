@@ -74,9 +74,10 @@ Status write_body(const FileManifest& manifest, const NextFile& next, Sink& sink
     return put(sink, "\n],\n");
 }
 
-Status write_names(std::string_view member, const std::vector<std::string>& names, Sink& sink) {
+Status write_paths(std::string_view member, const NextPath& next, Sink& sink) {
     FORGE_TRY(put(sink, ",\"" + std::string(member) + "\":["));
-    for (std::size_t i = 0; i < names.size(); ++i) FORGE_TRY(put(sink, (i > 0 ? "," : "") + json_text(names[i])));
+    bool first = true;
+    for (std::string_view path; next(path); first = false) FORGE_TRY(put(sink, (first ? "" : ",") + json_text(path)));
     return put(sink, "]");
 }
 
@@ -120,7 +121,7 @@ Status write_file_manifest(const FileManifest& manifest, const NextFile& next, S
     return put(sink, std::string(kChecksumMember) + to_hex(digest.hash.finish()) + std::string(kChecksumEnd));
 }
 
-Status write_manifest(const Manifest& manifest, const NextFile& next, Sink& sink) {
+Status write_manifest(const Manifest& manifest, const ManifestLists& lists, Sink& sink) {
     StreamDigest digest;
     DigestSink body(std::make_unique<ForwardSink>(sink), digest);
     FORGE_TRY(put(body, "{\"version\":" + std::to_string(kManifestVersion) +
@@ -129,13 +130,13 @@ Status write_manifest(const Manifest& manifest, const NextFile& next, Sink& sink
     if (!manifest.parent.empty()) {
         FORGE_TRY(put(body, ",\"parent\":{\"backup\":" + json_text(manifest.parent) + ",\"sentinel_sha256\":\"" +
                                 to_hex(manifest.parent_sentinel_sha256) + "\"}"));
-        FORGE_TRY(write_names("incremented", manifest.incremented, body));
-        FORGE_TRY(write_names("skipped", manifest.skipped, body));
+        FORGE_TRY(write_paths("incremented", lists.incremented, body));
+        FORGE_TRY(write_paths("skipped", lists.skipped, body));
     }
     FORGE_TRY(write_parts(manifest.parts, body));
     FORGE_TRY(put(body, kListMember));
     JsonStringSink text(body);
-    FORGE_TRY(write_file_manifest(manifest.files, next, text));
+    FORGE_TRY(write_file_manifest(manifest.files, lists.files, text));
     FORGE_TRY(put(body, "\""));
     return put(sink, std::string(kDigestMember) + to_hex(digest.hash.finish()) + std::string(kDigestEnd));
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/backup/file_checksum.h"
@@ -51,7 +52,7 @@ struct Manifest {
     Digest parent_sentinel_sha256{};
     std::vector<ManifestPart> parts;
     FileManifest files;
-    // Paths of listed files, sorted: with an increment in the parts of this backup, and with nothing in them.
+    // As they were read; ManifestLists when it is written.
     std::vector<std::string> incremented, skipped;
 };
 
@@ -62,12 +63,17 @@ std::string manifest_file_name(codec::Method method);
 // Method of an object in the backup's folder by its file name; nothing when it is no manifest.
 std::optional<codec::Method> manifest_method(std::string_view file_name);
 
-// The next file of the list, which has every file of the data directory at the time of the backup, wherever its content
-// is stored; false when there is none left.
+// The next one of a list; false when there is none left.
 using NextFile = std::function<bool(ManifestFile&)>;
+using NextPath = std::function<bool(std::string_view&)>;
+struct ManifestLists {
+    NextFile files;  // every file of the data directory at the time of the backup, wherever its content is stored
+    // Of a delta, sorted: those with an increment in the parts of this backup, and with nothing in them.
+    NextPath incremented{}, skipped{};
+};
 // Both do not finish the sink. A manifest is written as version 3.
 Status write_file_manifest(const FileManifest& manifest, const NextFile& next, Sink& sink);
-Status write_manifest(const Manifest& manifest, const NextFile& next, Sink& sink);
+Status write_manifest(const Manifest& manifest, const ManifestLists& lists, Sink& sink);
 
 // Takes a file of the list, in the order in which they were written. All were given before it is known whether the
 // manifest is what it should be: they are worth something only when read_manifest() succeeds.

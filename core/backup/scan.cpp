@@ -48,6 +48,9 @@ Result<std::vector<std::string>> read_names(DIR* directory, const std::string& p
     }
     if (errno != 0 && !is_gone(errno)) return errno_status(errno, "could not read directory", path);
     std::sort(names.begin(), names.end());
+    // Where a file was replaced meanwhile, some file systems (btrfs) name it a second time; a restore refuses a backup
+    // that has one twice.
+    names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
 }
 

@@ -66,7 +66,9 @@ TEST(FileManifest, SystemIdentifierIsInVersionTwoOnly) {
     manifest.system_identifier = 7710922509866642591ULL;
     manifest.version = 2;
     MemorySink sink;
-    ASSERT_TRUE(write_file_manifest(manifest, each_of({}), sink).ok());
+    ASSERT_TRUE(write_file_manifest(
+                    manifest, [](ManifestFile&) { return false; }, sink)
+                    .ok());
     EXPECT_THAT(std::string(as_text(sink.bytes())),
                 HasSubstr("Version\": 2,\n\"System-Identifier\": 7710922509866642591,\n"));
 }

@@ -22,9 +22,19 @@ inline backup::NextFile each_of(const std::vector<backup::ManifestFile>& files) 
     };
 }
 
+inline backup::NextPath each_of(const std::vector<std::string>& paths) {
+    return [at = paths.begin(), end = paths.end()](std::string_view& path) mutable {
+        if (at == end) return false;
+        path = *at++;
+        return true;
+    };
+}
+
 inline std::string text_of(const WholeManifest& manifest) {
     MemorySink sink;
-    if (!backup::write_manifest(manifest, each_of(manifest.listed), sink).ok()) return "";
+    const backup::ManifestLists lists{each_of(manifest.listed), each_of(manifest.incremented),
+                                      each_of(manifest.skipped)};
+    if (!backup::write_manifest(manifest, lists, sink).ok()) return "";
     return std::string(as_text(sink.bytes()));
 }
 
