@@ -41,6 +41,11 @@ Result<std::string> find_manifest(repository::Repository& repository, const Back
     return corrupt_object(backup_folder(contents.name) + contents.sentinel.manifest, "is missing");
 }
 
+Status sort_files(BackupContents& contents, const std::string& list_key) {
+    const std::string* const twice = contents.files.sort();
+    return twice == nullptr ? Status() : corrupt_object(list_key, "lists file " + quoted(*twice) + " twice");
+}
+
 Status read_manifest(repository::Repository& repository, BackupContents& contents, const store::CallContext& context) {
     FORGE_ASSIGN(const std::string key, find_manifest(repository, contents, context));
     if (key.empty()) return {};
@@ -61,7 +66,7 @@ Status read_manifest(repository::Repository& repository, BackupContents& content
     if (manifest->parent != contents.sentinel.delta_from)
         return corrupt_object(key, "names another parent than the sentinel does");
     contents.manifest = std::move(manifest).value();
-    return {};
+    return sort_files(contents, key);
 }
 
 using PartMap = std::map<std::string, Part>;
@@ -140,16 +145,10 @@ Status mark(BackupContents& contents, const std::vector<std::string>& paths, Fil
     return {};
 }
 
-Status sort_files(BackupContents& contents, const std::string& list_key) {
-    const std::string* const twice = contents.files.sort();
-    return twice == nullptr ? Status() : corrupt_object(list_key, "lists file " + quoted(*twice) + " twice");
-}
-
 // Where the content of its files is; the lists of names have served then.
 Status mark_manifest_files(BackupContents& contents) {
     const auto incremented = std::exchange(contents.manifest->incremented, {});
     const auto skipped = std::exchange(contents.manifest->skipped, {});
-    FORGE_TRY(sort_files(contents, backup_folder(contents.name) + contents.sentinel.manifest));
     FORGE_TRY(mark(contents, incremented, FileKind::kIncrement));
     return mark(contents, skipped, FileKind::kSkipped);
 }

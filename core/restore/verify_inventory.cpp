@@ -167,9 +167,10 @@ private:
             problems.error(name.status().message());
             return;
         }
-        InventoryFile& listed = backup_->files[*name];
-        listed.size = file.size;
-        listed.checksum = file.checksum;
+        const auto [listed, is_new] = backup_->files.try_emplace(*name);
+        if (!is_new) problems.error("lists file " + quoted(*name) + " twice");
+        listed->second.size = file.size;
+        listed->second.checksum = file.checksum;
     }
 
     void take_manifest(backup::Manifest manifest, ObjectProblems& problems) {

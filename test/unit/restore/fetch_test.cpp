@@ -107,6 +107,16 @@ protected:
         ASSERT_TRUE((*sink)->write(as_bytes(test::version_one(*manifest))).ok());
         ASSERT_TRUE((*sink)->finish().ok());
     }
+    void change_manifest(const std::function<void(test::WholeManifest&)>& change) {
+        const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
+        auto source = repository_->open_object(key, codec::Method::kZstd, {});
+        auto manifest = test::parse_manifest(read_all_text(**source, 1 << 20).value());
+        ASSERT_TRUE(manifest.ok()) << manifest.status().to_string();
+        change(*manifest);
+        auto sink = repository_->create(key, codec::Method::kZstd, {});
+        ASSERT_TRUE((*sink)->write(as_bytes(test::text_of(*manifest))).ok());
+        ASSERT_TRUE((*sink)->finish().ok());
+    }
     // The restore fails, names `object`, and what it leaves cannot be started.
     void expect_refused(const std::string& object) {
         const Status status = fetch(repository_, kName);
@@ -126,6 +136,18 @@ protected:
     CancelToken cancel_;
     test::CollectingLogger logger_;
 };
+
+TEST_F(FetchTest, AFileThatIsListedTwiceIsRefused) {
+    make_backup();
+    change_manifest([](test::WholeManifest& manifest) { manifest.listed.push_back(manifest.listed.front()); });
+    expect_refused("forge_manifest.json.zst\" lists file \"");
+}
+
+TEST_F(FetchTest, AListedNameThatLeadsElsewhereIsRefused) {
+    make_backup();
+    change_manifest([](test::WholeManifest& manifest) { manifest.listed.front().path = "../outside"; });
+    expect_refused("leads out of the data directory");
+}
 
 class FetchMethods : public FetchTest, public ::testing::WithParamInterface<codec::Method> {};
 

@@ -5,6 +5,7 @@
 #include "core/backup/manifest.h"
 #include "core/restore/verify_pages.h"
 #include "test/unit/backup/fake_cluster.h"
+#include "test/unit/backup/manifest_text.h"
 #include "test/unit/wal/support.h"
 
 namespace forge::restore {
@@ -452,6 +453,17 @@ TEST_F(VerifyOwn, SentinelAndManifestAreBoundTogether) {
     ASSERT_TRUE(verify_these(*entries).ok());
     const std::multiset<std::string> seen = objects();
     for (const std::string& key : keys()) EXPECT_EQ(seen.count(key), 1U) << "read without a sentinel, too: " << key;
+}
+
+TEST_F(VerifyOwn, AFileThatIsListedTwiceIsAnError) {
+    make(test::test_settings());
+    const std::string key = backup::manifest_key(kName, codec::Method::kZstd);
+    const Bytes text = plain(key, codec::Method::kZstd);
+    auto manifest = test::parse_manifest(as_text(text));
+    ASSERT_TRUE(manifest.ok()) << manifest.status().to_string();
+    manifest->listed.push_back(manifest->listed.front());
+    store_object(key, codec::Method::kZstd, as_bytes(test::text_of(*manifest)));
+    EXPECT_THAT(problems(kName), Contains(Pair(key, HasSubstr("twice"))));
 }
 
 // D4: the page is named, unless it may be torn.
