@@ -6,7 +6,6 @@
 #include <array>
 #include <climits>
 #include <cstdlib>
-#include <deque>
 #include <iterator>
 #include <map>
 
@@ -17,6 +16,7 @@
 #include "core/backup/manifest.h"
 #include "core/backup/packer.h"
 #include "core/backup/part_queue.h"
+#include "core/backup/records.h"
 #include "core/backup/scan.h"
 #include "core/backup/worker_group.h"
 #include "core/base/crash_point.h"
@@ -29,8 +29,6 @@ namespace forge::backup {
 namespace {
 
 constexpr std::string_view kControlMember = "/global/pg_control";
-constexpr std::string_view kLabelMember = "backup_label";
-constexpr std::string_view kMapMember = "tablespace_map";
 constexpr mode_t kPrivateFile = 0600;
 constexpr int kFirstWithManifestTwo = 17;
 constexpr std::size_t kListedCorruptPages = 100;
@@ -129,10 +127,7 @@ private:
     Status write_metadata(const layout::Sentinel& sentinel);
     Status write_sentinel(const std::string& json);
     layout::Sentinel make_sentinel(const BackupStop& stop) const;
-    Status write_files_metadata();
     FileManifest make_file_manifest() const;
-    NextFile listed_files() const;
-    ManifestLists make_lists() const;
     Status check_parts_are_there() const;
     Status secure_chain();
     BackupReport make_report(const layout::Sentinel& sentinel) const;
@@ -151,15 +146,12 @@ private:
     std::unique_ptr<PackContext> context_;
 
     std::unique_ptr<DeltaParent> parent_;  // nothing: a full backup
-    ScanEntries skipped_;                  // of which the parent holds the content
     std::uint64_t system_identifier_ = 0;
     bool pages_have_right_size_ = true;
     std::uint64_t catalog_size_ = 0;
     std::uint64_t packed_size_ = 0;
-    std::deque<PackedMember> members_;       // by part; part = index in parts_
-    std::vector<ManifestPart> parts_;        // part_001…, then pg_control, then the label
-    std::vector<ManifestFile> extra_files_;  // pg_control, label and map, which are in no part of members_
-    std::vector<WalRange> wal_;              // from start to finish
+    BackupFiles files_;
+    std::vector<WalRange> wal_;  // from start to finish
     bool copied_ = false;
     bool sentinel_attempted_ = false;
     bool ended_ = true;  // nothing to clean up
@@ -238,8 +230,8 @@ Result<ScanEntries> Engine::plan(ScanResult scan) {
     }
     logger_.log(LogLevel::kNotice, "delta of " + quoted(parent_->name()) + ", " + std::to_string(plan.skipped.size()) +
                                        " files unchanged, " + std::to_string(plan.incremented) + " with increments");
-    skipped_ = std::move(plan.skipped);
-    progress_.files_done += static_cast<std::uint32_t>(skipped_.size());
+    files_.skipped = std::move(plan.skipped);
+    progress_.files_done += static_cast<std::uint32_t>(files_.skipped.size());
     return std::move(plan.entries);
 }
 
@@ -287,18 +279,18 @@ Status Engine::pack_all(Packer& packer, ScanEntries headers, PartQueue& queue, F
 }
 
 void Engine::collect(Packer& packer) {
-    const auto offset = static_cast<std::uint32_t>(parts_.size());
-    std::move(packer.parts().begin(), packer.parts().end(), std::back_inserter(parts_));
+    const auto offset = static_cast<std::uint32_t>(files_.parts.size());
+    std::move(packer.parts().begin(), packer.parts().end(), std::back_inserter(files_.parts));
     for (; !packer.members().empty(); packer.members().pop_front()) {
         PackedMember& member = packer.members().front();
         member.part += offset;
         packed_size_ += member.size;
-        members_.push_back(std::move(member));
+        files_.packed.push_back(std::move(member));
     }
 }
 
 Status Engine::check_pages() const {
-    for (const PackedMember& member : members_)
+    for (const PackedMember& member : files_.packed)
         if (member.bad)
             return Status(Kind::kCorrupt,
                           "file " + quoted(member.name.substr(1)) + " has " + std::to_string(member.bad->count) +
@@ -335,10 +327,10 @@ Status Engine::write_part(const std::string& file_name, const std::vector<SmallF
         record.size = file.content.size();
         record.mtime_seconds = file.mtime_seconds;
         record.checksum = file_checksum(as_bytes(file.content));
-        extra_files_.push_back(std::move(record));
+        files_.from_memory.push_back(std::move(record));
     }
     FORGE_ASSIGN(ManifestPart record, part->finish());
-    parts_.push_back(std::move(record));
+    files_.parts.push_back(std::move(record));
     return {};
 }
 
@@ -378,73 +370,19 @@ FileManifest Engine::make_file_manifest() const {
     return manifest;
 }
 
-ManifestFile record_of(const PackedMember& member) {
-    ManifestFile file{member.name.substr(1), member.size, member.mtime.seconds(), member.crc32c};
-    if (!member.incremented_size) return file;
-    file.size = *member.incremented_size;
-    file.checksum.reset();
-    return file;
-}
-
-// What was packed, what the parent has, what was written from memory.
-NextFile Engine::listed_files() const {
-    return [this, packed = members_.begin(), skipped = skipped_.begin(),
-            extra = extra_files_.begin()](ManifestFile& file) mutable {
-        packed = std::find_if(packed, members_.end(), [](const PackedMember& member) { return member.is_file; });
-        if (packed != members_.end())
-            file = record_of(*packed++);
-        else if (skipped != skipped_.end())
-            file = parent_->record_of(*skipped++);
-        else if (extra != extra_files_.end())
-            file = *extra++;
-        else
-            return false;
-        return true;
-    };
-}
-
-// By name, bytewise.
-template <typename Entry, typename Filter>
-std::vector<const Entry*> sorted(const std::deque<Entry>& entries, Filter filter) {
-    std::vector<const Entry*> pointers;
-    for (const Entry& entry : entries)
-        if (filter(entry)) pointers.push_back(&entry);
-    std::ranges::sort(pointers, {}, [](const Entry* entry) -> const std::string& { return entry->name; });
-    return pointers;
-}
-
-template <typename Entry>
-std::vector<const Entry*> sorted(const std::deque<Entry>& entries) {
-    return sorted(entries, [](const Entry&) { return true; });
-}
-
-template <typename Entry>
-NextPath paths_of(std::vector<const Entry*> entries) {
-    return [entries = std::move(entries), at = std::size_t{0}](std::string_view& path) mutable {
-        if (at == entries.size()) return false;
-        path = std::string_view(entries[at++]->name).substr(1);
-        return true;
-    };
-}
-
-ManifestLists Engine::make_lists() const {
-    const auto is_increment = [](const PackedMember& member) { return member.incremented_size.has_value(); };
-    return {listed_files(), paths_of(sorted(members_, is_increment)), paths_of(sorted(skipped_))};
-}
-
 // `sentinel`: the text of the sentinel object that will follow; the two are bound together.
 Status Engine::write_manifest_object(std::string_view sentinel) {
     Manifest manifest;
     manifest.backup = name_;
     manifest.sentinel_sha256 = sha256(as_bytes(sentinel));
-    manifest.parts = parts_;
+    manifest.parts = files_.parts;
     manifest.files = make_file_manifest();
     if (parent_) {
         manifest.parent = parent_->name();
         manifest.parent_sentinel_sha256 = parent_->sentinel_sha256();
     }
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
-    FORGE_TRY(write_manifest(manifest, make_lists(), *sink));
+    FORGE_TRY(write_manifest(manifest, lists_of(files_, parent_.get()), *sink));
     return sink->finish();
 }
 
@@ -461,7 +399,7 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     sentinel.pg_version = start_.pg_version;
     sentinel.system_identifier = system_identifier_;
     sentinel.uncompressed_size = packed_size_;
-    for (const ManifestPart& part : parts_) sentinel.compressed_size += part.stored_size;
+    for (const ManifestPart& part : files_.parts) sentinel.compressed_size += part.stored_size;
     sentinel.data_catalog_size = catalog_size_;
     if (!start_.tablespaces.empty()) sentinel.base_prefix = start_.data_directory;
     sentinel.tablespaces = start_.tablespaces;
@@ -476,55 +414,16 @@ layout::Sentinel Engine::make_sentinel(const BackupStop& stop) const {
     return sentinel;
 }
 
-layout::FileEntry entry_of(const PackedMember& member) {
-    layout::FileEntry entry;
-    entry.mtime = member.mtime;
-    entry.is_incremented = member.incremented_size.has_value();
-    if (!member.bad) return entry;
-    entry.corrupt_count = member.bad->count;
-    entry.corrupt_blocks = member.bad->blocks;
-    return entry;
-}
-
-layout::FileEntry entry_of(const ScanEntry& skipped) {
-    layout::FileEntry entry;
-    entry.mtime = skipped.mtime;
-    entry.is_skipped = true;
-    return entry;
-}
-
-Status Engine::write_files_metadata() {
-    FORGE_ASSIGN(auto sink, repository_->store().create(layout::files_metadata_key(name_), call()));
-    layout::FilesMetadataWriter writer(*sink);
-    const auto packed = sorted(members_);
-    const auto skipped = sorted(skipped_);
-    for (std::size_t i = 0, k = 0; i < packed.size() || k < skipped.size();) {
-        const bool from_packed = k == skipped.size() || (i < packed.size() && packed[i]->name < skipped[k]->name);
-        FORGE_TRY(from_packed ? writer.add_file(packed[i]->name, entry_of(*packed[i]))
-                              : writer.add_file(skipped[k]->name, entry_of(*skipped[k])));
-        ++(from_packed ? i : k);
-    }
-    auto member = members_.begin();
-    for (std::size_t part = 0; part < parts_.size(); ++part) {
-        if (layout::is_pg_control_part(parts_[part].name)) continue;
-        FORGE_TRY(writer.add_part(parts_[part].name));
-        for (; member != members_.end() && member->part == part; ++member) FORGE_TRY(writer.add_member(member->name));
-    }
-    for (const std::string_view name : {kMapMember, kLabelMember}) FORGE_TRY(writer.add_member(name));
-    FORGE_TRY(writer.finish());
-    return sink->finish();
-}
-
 BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
     BackupReport report;
     report.name = name_;
     report.uncompressed = sentinel.uncompressed_size;
     report.compressed = sentinel.compressed_size;
-    report.parts = static_cast<int>(parts_.size());
+    report.parts = static_cast<int>(files_.parts.size());
     if (parent_) report.parent = parent_->name();
-    report.skipped_files = static_cast<int>(skipped_.size());
+    report.skipped_files = static_cast<int>(files_.skipped.size());
     report.files = report.skipped_files;
-    for (const PackedMember& member : members_) {
+    for (const PackedMember& member : files_.packed) {
         if (member.is_file) ++report.files;
         if (member.incremented_size) ++report.incremented_files;
         if (!member.bad) continue;
@@ -539,7 +438,9 @@ BackupReport Engine::make_report(const layout::Sentinel& sentinel) const {
 Status Engine::write_metadata(const layout::Sentinel& sentinel) {
     store::ObjectStore& store = repository_->store();
     FORGE_TRY(store.put(layout::metadata_key(name_), as_bytes(layout::metadata_json(sentinel)), call()));
-    return write_files_metadata();
+    FORGE_ASSIGN(auto sink, store.create(layout::files_metadata_key(name_), call()));
+    FORGE_TRY(write_files_metadata(files_, *sink));
+    return sink->finish();
 }
 
 // From here on the backup exists. When the answer got lost, what is there now tells whether we wrote it.
@@ -565,7 +466,7 @@ Status Engine::check_parts_are_there() const {
     FORGE_ASSIGN(const auto objects, store::list_all(repository_->store(), parts_folder, call()));
     std::map<std::string, std::uint64_t> there;
     for (const store::ObjectInfo& object : objects) there[object.key] = object.size;
-    for (const ManifestPart& part : parts_) {
+    for (const ManifestPart& part : files_.parts) {
         const auto found = there.find(parts_folder + part.name);
         if (found != there.end() && found->second == part.stored_size) continue;
         return Status(
