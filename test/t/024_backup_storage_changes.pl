@@ -26,7 +26,8 @@ wait_until('the new storage has one', sub { backup_names($new) });
 is($node->safe_psql('postgres', 'SELECT bool_and(restorable) FROM forge_backup.backups'), 't', 'the new storage gets a base backup that can be restored');
 is_deeply([ backup_names($old) ], [], 'the old one has none');
 wait_until('nor a part of one', sub { !grep { m{/tar_partitions/} } tree($old) });
-is(status_value($node, 'backup_problem'), '', 'and the problem is gone');
+# The backup is there a little before the server knows.
+ok(wait_until('the problem is gone', sub { status_value($node, 'backup_problem') eq '' }), 'and the problem is gone');
 
 set_on("forge_backup.disk_rate_limit = '1MB'");
 my $asked = IPC::Run::start([ 'psql', '-XAt', '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c', 'SELECT forge_backup.trigger_basebackup()' ], '<', \'', '>', \my $out, '2>', \my $err);

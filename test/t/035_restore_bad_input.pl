@@ -12,6 +12,8 @@ my $env = env_dir_of($node);
 my $bucket = bucket_of($node);
 my ($backup) = backup_names($bucket);
 wait_archived($node);
+my ($begin) = $backup =~ /_([0-9A-F]{24})/;
+wait_until('WAL of before the backup is removed', sub { !grep { m{wal_005/([0-9A-F]{24})\.} && $1 lt $begin } tree($bucket) });
 my $before = join("\n", tree($bucket));
 my $target = new_directory('target') . '/data';
 my @restore = ('restore', '--target-dir', $target);
