@@ -71,8 +71,8 @@ Status load_rate(Draft& draft, const std::string& name, std::string_view variabl
 }
 
 Status load_cpu_limit(Draft& draft) {
-    const auto found = draft.sources.setting("cpu_limit");
     constexpr int kStandard = 5;
+    const auto found = draft.sources.setting("cpu_limit", std::to_string(kStandard));
     int percent = kStandard;
     if (found) {
         const auto number = parse_number<int>(trim(found->value));
@@ -85,8 +85,8 @@ Status load_cpu_limit(Draft& draft) {
 }
 
 Status load_memory_limit(Draft& draft) {
-    const auto found = draft.sources.setting("memory_limit");
     std::uint64_t& target = draft.settings.memory_limit;
+    const auto found = draft.sources.setting("memory_limit", std::to_string(target));
     if (found) {
         const auto size = parse_size(found->value);
         if (!size) return bad_size(*found);
@@ -111,7 +111,7 @@ Status load_part_size(Draft& draft) {
 }
 
 Status load_corrupt_pages(Draft& draft) {
-    const auto found = draft.sources.setting("corrupt_pages");
+    const auto found = draft.sources.setting("corrupt_pages", "warn");
     bool& fail = draft.settings.fail_on_corrupt_pages;
     if (found) {
         if (found->value != "warn" && found->value != "fail")

@@ -166,7 +166,8 @@ Status load_backup_from(Draft& draft) {
         found = draft.sources.variable({"WALG_BACKUP_FROM_REPLICA"});
         if (found) {
             const auto standby = parse_bool(found->value);
-            if (!standby) return found->invalid("invalid value " + forge::quoted(found->value), "Use \"true\" or \"false\".");
+            if (!standby)
+                return found->invalid("invalid value " + forge::quoted(found->value), "Use \"true\" or \"false\".");
             if (*standby) value = "standby";
         }
     }
@@ -176,8 +177,9 @@ Status load_backup_from(Draft& draft) {
 
 // Only "off" changes what is stored; the server says the rest.
 Status load_clone_policy(Draft& draft) {
-    const auto found = draft.sources.setting("clone_policy");
-    const std::string policy = found ? found->value : "warn";
+    constexpr std::string_view kStandard = "warn";
+    const auto found = draft.sources.setting("clone_policy", kStandard);
+    const std::string policy = found ? found->value : std::string(kStandard);
     if (policy != "warn" && policy != "off" && policy != "on")
         return found->invalid("unrecognized policy " + forge::quoted(policy),
                               "Available policies are \"warn\", \"off\" and \"on\".");

@@ -36,7 +36,8 @@ class Sources {
 public:
     static Result<Sources> read(const Inputs& inputs);
 
-    // The setting of that name; nothing when it is empty or `unset`, the value that stands for "not set".
+    // The setting of that name; nothing when it is empty or `unset`, the value that stands for "not set" (a server
+    // names each of its settings, so that a number's default is such a value).
     std::optional<Found> setting(const std::string& name, std::string_view unset = {}) const;
     // The strongest source that has one of the variables; within a source the first of them. An empty file hides the
     // variable in weaker sources. Storage variables are found with WALG_ and WALE_ in front as well.

@@ -231,6 +231,25 @@ TEST_F(SettingsTest, Limits) {
     EXPECT_EQ(loaded().retain, 2);
 }
 
+// A server names all of them, changed or not.
+TEST_F(SettingsTest, ADefaultIsNotShownAsASetting) {
+    variable("WALG_FILE_PREFIX", "/dir");
+    inputs_.explicit_values = {{"cpu_limit", "5"},
+                               {"memory_limit", "268435456"},
+                               {"corrupt_pages", "warn"},
+                               {"clone_policy", "warn"},
+                               {"disk_rate_limit", "0"}};
+    for (const auto& [name, value] : inputs_.explicit_values)
+        EXPECT_EQ(origin(loaded(), name).source, "default") << name;
+    inputs_.explicit_values = {{"cpu_limit", "6"},
+                               {"memory_limit", "268435457"},
+                               {"corrupt_pages", "fail"},
+                               {"clone_policy", "on"},
+                               {"disk_rate_limit", "1"}};
+    for (const auto& [name, value] : inputs_.explicit_values)
+        EXPECT_EQ(origin(loaded(), name).source, "setting") << name;
+}
+
 TEST_F(SettingsTest, DeltasAreOffUntilSomebodySaysHowMany) {
     variable("WALG_FILE_PREFIX", "/dir");
     Settings settings = loaded();
