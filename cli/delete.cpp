@@ -8,8 +8,8 @@
 
 #include "cli/common.h"
 #include "cli/exit_codes.h"
-#include "cli/progress_line.h"
 #include "cli/list_rows.h"
+#include "cli/progress_line.h"
 #include "cli/server_connection.h"
 #include "core/backup/control_file.h"
 #include "core/base/text.h"
@@ -100,8 +100,8 @@ void print_text(const DeletePlan& plan, bool confirmed) {
         std::printf("%s backup %s%s: %s\n", verb, backup.name.c_str(), backup.has_sentinel ? "" : " (without sentinel)",
                     amount(backup.object_count(), backup.bytes).c_str());
     if (!plan.wal.empty())
-        std::printf("%s WAL %s to %s: %s\n", verb, base_of(plan.wal.front().key).c_str(),
-                    base_of(plan.wal.back().key).c_str(), amount(plan.wal.size(), plan.wal_bytes()).c_str());
+        std::printf("%s WAL %s to %s: %s\n", verb, base_of(plan.wal.front()->key).c_str(),
+                    base_of(plan.wal.back()->key).c_str(), amount(plan.wal.size(), plan.wal_bytes()).c_str());
     if (!plan.restore_points.empty())
         std::printf("%s restore points: %s\n", verb,
                     amount(plan.restore_points.size(), plan.restore_points_bytes()).c_str());
@@ -188,12 +188,11 @@ void print_verdicts(const retention::RetentionPlan& plan) {
     for (const auto& verdict : plan.backups)
         std::printf("%s %s: %s\n", verdict.keep ? "keep  " : "delete", verdict.backup.c_str(), verdict.reason.c_str());
     if (!plan.deletion.wal.empty())
-        std::printf("delete WAL %s to %s: %s\n", base_of(plan.deletion.wal.front().key).c_str(),
-                    base_of(plan.deletion.wal.back().key).c_str(),
+        std::printf("delete WAL %s to %s: %s\n", base_of(plan.deletion.wal.front()->key).c_str(),
+                    base_of(plan.deletion.wal.back()->key).c_str(),
                     amount(plan.deletion.wal.size(), plan.deletion.wal_bytes()).c_str());
     if (const auto& points = plan.deletion.restore_points; !points.empty())
-        std::printf("delete restore points: %s\n",
-                    amount(points.size(), plan.deletion.restore_points_bytes()).c_str());
+        std::printf("delete restore points: %s\n", amount(points.size(), plan.deletion.restore_points_bytes()).c_str());
 }
 
 Result<DeletePlan> plan_retention(Session& session, const Order& order, const Inventory& inventory,

@@ -93,7 +93,7 @@ std::vector<Row> retention_rows(const retention::RetentionPlan& plan) {
     const auto base_of = [](const std::string& key) { return key.substr(key.rfind('/') + 1); };
     rows.push_back(
         {std::nullopt, "f",
-         "no backup that stays needs this WAL, from " + base_of(wal.front().key) + " to " + base_of(wal.back().key),
+         "no backup that stays needs this WAL, from " + base_of(wal.front()->key) + " to " + base_of(wal.back()->key),
          std::to_string(wal.size() + plan.deletion.restore_points.size()),
          std::to_string(plan.deletion.wal_bytes() + plan.deletion.restore_points_bytes())});
     return rows;

@@ -61,7 +61,7 @@ report::Backup backup_of(const BackupEntry& entry) {
 
 report::WalSummary summarize_wal(const retention::Inventory& inventory) {
     report::WalSummary wal(inventory.segment_size);
-    for (const store::ObjectInfo& object : inventory.wal) {
+    for (const retention::StoredObject& object : inventory.wal) {
         const auto file = layout::parse_wal_key(object.key);
         if (file && file->kind == layout::WalKind::kSegment) wal.add(file->name, object.size, object.modified);
     }

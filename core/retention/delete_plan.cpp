@@ -13,10 +13,20 @@ namespace {
 
 using Names = std::set<std::string>;
 
-std::uint64_t size_of(const std::vector<store::ObjectInfo>& objects) {
+std::uint64_t size_of(const Going& objects) {
     std::uint64_t bytes = 0;
-    for (const store::ObjectInfo& object : objects) bytes += object.size;
+    for (const StoredObject* object : objects) bytes += object->size;
     return bytes;
+}
+
+// Those that `wanted` says.
+template <typename Wanted>
+void add_objects(Going& going, const StoredObjects& objects, Wanted wanted) {
+    for (const StoredObject& object : objects)
+        if (wanted(object)) going.push_back(&object);
+}
+void add_objects(Going& going, const StoredObjects& objects) {
+    add_objects(going, objects, [](const StoredObject&) { return true; });
 }
 
 // --- order -----------------------------------------------------------------------------------------------------------
@@ -122,14 +132,13 @@ bool is_needed(const Inventory& inventory, const std::vector<Need>& needs, const
 
 // WAL and restore points that `wanted` says and nobody needs.
 void add_wal(DeletePlan& plan, const Inventory& inventory, const std::vector<Need>& needs,
-             const std::function<bool(const store::ObjectInfo&)>& wanted) {
-    const auto may_go = [&](const store::ObjectInfo& object) {
+             const std::function<bool(const StoredObject&)>& wanted) {
+    const auto may_go = [&](const StoredObject& object) {
         const std::string place = place_of_wal(object.key);
         return !place.empty() && wanted(object) && !is_needed(inventory, needs, place);
     };
-    std::copy_if(inventory.wal.begin(), inventory.wal.end(), std::back_inserter(plan.wal), may_go);
-    std::copy_if(inventory.restore_points.begin(), inventory.restore_points.end(),
-                 std::back_inserter(plan.restore_points), may_go);
+    add_objects(plan.wal, inventory.wal, may_go);
+    add_objects(plan.restore_points, inventory.restore_points, may_go);
 }
 
 // --- plans -----------------------------------------------------------------------------------------------------------
@@ -138,7 +147,7 @@ BackupRemoval removal_of(const Inventory& inventory, const std::string& name) {
     BackupRemoval removal;
     removal.name = name;
     if (const auto folder = inventory.folders.find(name); folder != inventory.folders.end())
-        removal.objects = folder->second.objects;
+        add_objects(removal.objects, folder->second.objects);
     removal.bytes = size_of(removal.objects);
     const BackupEntry* backup = inventory.find(name);
     removal.has_sentinel = backup != nullptr;
@@ -234,7 +243,7 @@ Result<DeletePlan> plan_older(const Inventory& inventory, const Order& order, co
         if (state_of(inventory, folder) == FolderState::kAbandoned &&
             order.older(layout::backup_start_segment(name), target))
             choice.folders.insert(name);
-    choice.wal = [&](const store::ObjectInfo& object) { return order.older(place_of_wal(object.key), target); };
+    choice.wal = [&](const StoredObject& object) { return order.older(place_of_wal(object.key), target); };
     DeletePlan plan = plan_choice(inventory, choice);
     plan.target = target.name;
     FORGE_TRY(check_something_is_left(inventory, plan));
@@ -311,8 +320,8 @@ void spare_living(DeletePlan& plan, const Inventory& inventory, Names& going) {
     }
     if (needs.empty()) return;
     for (auto* objects : {&plan.wal, &plan.restore_points})
-        std::erase_if(*objects, [&](const store::ObjectInfo& object) {
-            const std::string place = place_of_wal(object.key);
+        std::erase_if(*objects, [&](const StoredObject* object) {
+            const std::string place = place_of_wal(object->key);
             return place.empty() || is_needed(inventory, needs, place);
         });
 }
@@ -429,11 +438,11 @@ Result<DeletePlan> plan_everything(const Inventory& inventory, bool force) {
                       "Take the mark away with \"backup-mark -i\", or use \"everything FORCE\".");
     for (const auto& [name, folder] : inventory.folders) going.insert(name);
     DeletePlan plan;
-    plan.wal = inventory.wal;
-    plan.restore_points = inventory.restore_points;
+    add_objects(plan.wal, inventory.wal);
+    add_objects(plan.restore_points, inventory.restore_points);
     if (!force) spare_living(plan, inventory, going);
     add_backups(plan, inventory, going);
-    plan.wal.insert(plan.wal.end(), inventory.strays.begin(), inventory.strays.end());
+    add_objects(plan.wal, inventory.strays);
     return plan;
 }
 
@@ -454,9 +463,8 @@ DeletePlan plan_garbage(const Inventory& inventory, const Garbage& wanted) {
     }
     if (!wanted.archives || oldest == nullptr) return plan;
     const std::vector<Need> needs = needs_of_staying(inventory, {}, {});
-    add_wal(plan, inventory, needs, [oldest](const store::ObjectInfo& object) {
-        return place_of_wal(object.key) < oldest->start_segment;
-    });
+    add_wal(plan, inventory, needs,
+            [oldest](const StoredObject& object) { return place_of_wal(object.key) < oldest->start_segment; });
     return plan;
 }
 

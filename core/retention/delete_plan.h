@@ -18,12 +18,15 @@
 
 namespace forge::retention {
 
+// Point into the inventory, which outlives a plan.
+using Going = std::vector<const StoredObject*>;
+
 struct BackupRemoval {
     std::string name;
     std::string parent;  // name of what it builds on
     bool has_sentinel = true;
-    std::vector<store::ObjectInfo> objects;  // of its folder
-    std::uint64_t bytes = 0;                 // sentinel included
+    Going objects;            // of its folder
+    std::uint64_t bytes = 0;  // sentinel included
     std::size_t object_count() const { return objects.size() + (has_sentinel ? 1 : 0); }
     std::vector<Need> needs;  // its WAL, which must stay if the store refuses to remove it
 };
@@ -34,10 +37,10 @@ struct DeletePlan {
         std::string reason;  // "it is permanent"
     };
     std::vector<BackupRemoval> backups;  // one that builds on another comes before it
-    std::vector<store::ObjectInfo> wal;  // and whatever else is not part of a backup
-    std::vector<store::ObjectInfo> restore_points;
-    std::vector<Kept> kept;              // what was asked for and stays all the same
-    std::string target;                  // the backup before which everything goes; empty = another kind of deletion
+    Going wal;                           // and whatever else is not part of a backup
+    Going restore_points;
+    std::vector<Kept> kept;  // what was asked for and stays all the same
+    std::string target;      // the backup before which everything goes; empty = another kind of deletion
 
     bool empty() const { return backups.empty() && wal.empty() && restore_points.empty(); }
     std::uint64_t object_count() const;
@@ -93,7 +96,7 @@ struct Choice {
     std::map<std::string, std::string> spared;  // of `backups`: why it stays all the same, with the WAL that it needs
     std::vector<Need> needs;                    // more WAL to keep
     // WAL and its side objects that may go unless something that stays needs it; place_of_wal() of it is not empty.
-    std::function<bool(const store::ObjectInfo&)> wal;
+    std::function<bool(const StoredObject&)> wal;
 };
 DeletePlan plan_choice(const Inventory& inventory, const Choice& choice);
 

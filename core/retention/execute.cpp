@@ -35,10 +35,10 @@ public:
     }
 
 private:
-    Status remove_unneeded(const std::vector<store::ObjectInfo>& objects) {
-        std::vector<store::ObjectInfo> going;
-        for (const store::ObjectInfo& object : objects)
-            if (!is_needed(place_of_wal(object.key))) going.push_back(object);
+    Status remove_unneeded(const Going& objects) {
+        Going going;
+        for (const StoredObject* object : objects)
+            if (!is_needed(place_of_wal(object->key))) going.push_back(object);
         result_.skipped += objects.size() - going.size();
         return remove_objects(going);
     }
@@ -49,7 +49,7 @@ private:
             if (!stays_.contains(backup.name)) {
                 bool removed = true;
                 if (backup.has_sentinel) {
-                    FORGE_ASSIGN(removed, remove_one({layout::sentinel_key(backup.name), 0, {}, {}}));
+                    FORGE_ASSIGN(removed, remove_one({layout::sentinel_key(backup.name), 0, {}}));
                 }
                 if (removed) {
                     FORGE_CRASH_POINT("delete-backup-unlisted");
@@ -68,15 +68,15 @@ private:
 
     // The mark of an unfinished deletion is metadata.json without the part of pg_control (state_of).
     Status remove_folder(const BackupRemoval& backup) {
-        std::vector<store::ObjectInfo> first;
-        std::vector<store::ObjectInfo> middle;
-        std::vector<store::ObjectInfo> last;
+        Going first;
+        Going middle;
+        Going last;
         const std::string parts = layout::parts_folder(backup.name);
-        for (const store::ObjectInfo& object : backup.objects) {
-            if (object.key == layout::metadata_key(backup.name))
+        for (const StoredObject* object : backup.objects) {
+            if (object->key == layout::metadata_key(backup.name))
                 last.push_back(object);
-            else if (object.key.starts_with(parts) &&
-                     layout::is_pg_control_part(std::string_view(object.key).substr(parts.size())))
+            else if (object->key.starts_with(parts) &&
+                     layout::is_pg_control_part(std::string_view(object->key).substr(parts.size())))
                 first.push_back(object);
             else
                 middle.push_back(object);
@@ -93,25 +93,25 @@ private:
                                              [&](const Need& need) { return need.covers(inventory_, place); });
     }
 
-    Status remove_objects(const std::vector<store::ObjectInfo>& objects) {
+    Status remove_objects(const Going& objects) {
         for (std::size_t at = 0; at < objects.size(); at += kBatch) {
             std::vector<std::string> keys;
-            for (std::size_t i = at; i < std::min(objects.size(), at + kBatch); ++i) keys.push_back(objects[i].key);
+            for (std::size_t i = at; i < std::min(objects.size(), at + kBatch); ++i) keys.push_back(objects[i]->key);
             const Status status = hopeless() ? Status(Kind::kDenied, "refused") : store_.remove(keys, context_);
             if (!status.ok() && !is_refusal(status)) return status;
             for (std::size_t i = at; i < at + keys.size(); ++i) {
                 // Which of them were refused is only known one by one.
                 if (status.ok())
-                    count(objects[i]);
+                    count(*objects[i]);
                 else
-                    FORGE_TRY(remove_one(objects[i]).status());
+                    FORGE_TRY(remove_one(*objects[i]).status());
             }
         }
         return {};
     }
 
     // False when it was refused.
-    Result<bool> remove_one(const store::ObjectInfo& object) {
+    Result<bool> remove_one(const StoredObject& object) {
         if (hopeless()) {
             ++result_.skipped;
             return false;
@@ -127,7 +127,7 @@ private:
         return false;
     }
 
-    void count(const store::ObjectInfo& object) {
+    void count(const StoredObject& object) {
         ++result_.objects;
         result_.bytes += object.size;
     }

@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t kPlaceDigits = 24;
 
-void add_to_folder(Inventory& inventory, store::ObjectInfo object, std::string_view below) {
+StoredObject stored(const store::ObjectInfo& object) { return {object.key, object.size, object.modified}; }
+
+void add_to_folder(Inventory& inventory, const store::ObjectInfo& object, std::string_view below) {
     const std::string name(below.substr(0, below.find('/')));
     BackupFolder& folder = inventory.folders[name];
     folder.name = name;
@@ -22,7 +24,7 @@ void add_to_folder(Inventory& inventory, store::ObjectInfo object, std::string_v
         object.key.starts_with(layout::parts_folder(name)) &&
         layout::is_pg_control_part(std::string_view(object.key).substr(layout::parts_folder(name).size()));
     folder.newest = std::max(folder.newest, object.modified);
-    folder.objects.push_back(std::move(object));
+    folder.objects.push_back(stored(object));
 }
 
 Status list_backup_objects(Inventory& inventory, store::ObjectStore& store, const store::CallContext& context) {
@@ -33,20 +35,18 @@ Status list_backup_objects(Inventory& inventory, store::ObjectStore& store, cons
         else if (below.find('/') != std::string_view::npos)
             add_to_folder(inventory, object, below);
         else if (!below.empty())
-            inventory.strays.push_back(object);
+            inventory.strays.push_back(stored(object));
         return true;
     };
     return store.list(std::string(layout::kBackupsFolder), visit, context);
 }
 
-Status list_wal_objects(Inventory& inventory, store::ObjectStore& store, std::vector<std::string>& segments,
-                        std::vector<std::string>& histories, const store::CallContext& context) {
+Status list_wal_objects(Inventory& inventory, store::ObjectStore& store, std::vector<std::string>& histories,
+                        const store::CallContext& context) {
     const auto visit = [&](const store::ObjectInfo& object) {
-        if (const auto file = layout::parse_wal_key(object.key)) {
-            if (file->kind == layout::WalKind::kSegment) segments.push_back(file->name);
-            if (file->kind == layout::WalKind::kHistory) histories.push_back(file->name);
-        }
-        if (object.key.size() > layout::kWalFolder.size()) inventory.wal.push_back(object);
+        const auto file = layout::parse_wal_key(object.key);
+        if (file && file->kind == layout::WalKind::kHistory) histories.push_back(file->name);
+        if (object.key.size() > layout::kWalFolder.size()) inventory.wal.push_back(stored(object));
         return true;
     };
     return store.list(std::string(layout::kWalFolder), visit, context);
@@ -54,10 +54,25 @@ Status list_wal_objects(Inventory& inventory, store::ObjectStore& store, std::ve
 
 Status list_restore_points(Inventory& inventory, store::ObjectStore& store, const store::CallContext& context) {
     const auto visit = [&inventory](const store::ObjectInfo& object) {
-        if (layout::segment_of_restore_points(object.key)) inventory.restore_points.push_back(object);
+        if (layout::segment_of_restore_points(object.key)) inventory.restore_points.push_back(stored(object));
         return true;
     };
     return store.list(std::string(layout::kRestorePointsFolder), visit, context);
+}
+
+bool is_segment(const StoredObject& object, std::string_view segment) {
+    const auto file = layout::parse_wal_key(object.key);
+    return file && file->kind == layout::WalKind::kSegment && (segment.empty() || file->name == segment);
+}
+
+// The newest of them, oldest first.
+std::vector<std::string> last_segments(const Inventory& inventory) {
+    std::vector<std::string> names;
+    for (auto object = inventory.wal.rbegin(); object != inventory.wal.rend() && names.size() < wal::kMostAsked;
+         ++object)
+        if (is_segment(*object, {})) names.push_back(place_of_wal(object->key));
+    std::ranges::reverse(names);
+    return names;
 }
 
 std::string start_segment_of_parent(const std::string& name) {
@@ -89,19 +104,26 @@ bool Inventory::is_permanent(const BackupEntry& backup) const {
     return unread && folder != folders.end() && folder->second.has_metadata;
 }
 
+bool Inventory::has_segment(std::string_view segment) const {
+    const std::string beginning = std::string(layout::kWalFolder).append(segment);
+    for (auto object = std::ranges::lower_bound(wal, beginning, {}, &StoredObject::key);
+         object != wal.end() && object->key.starts_with(beginning); ++object)
+        if (is_segment(*object, segment)) return true;
+    return false;
+}
+
 // The objects before the sentinels: a backup that is finished in between has its sentinel in the list then, and is not
 // taken for an abandoned one.
 Result<Inventory> take_inventory(repository::Repository& repository, Instant now, const store::CallContext& context) {
     Inventory inventory;
     inventory.now = now;
-    std::vector<std::string> segments;
     std::vector<std::string> histories;
     FORGE_TRY(list_backup_objects(inventory, repository.store(), context));
-    FORGE_TRY(list_wal_objects(inventory, repository.store(), segments, histories, context));
+    FORGE_TRY(list_wal_objects(inventory, repository.store(), histories, context));
     FORGE_TRY(list_restore_points(inventory, repository.store(), context));
     FORGE_ASSIGN(inventory.backups, repository.list_backups(context));
-    std::sort(segments.begin(), segments.end());
-    FORGE_ASSIGN(inventory.segment_size, wal::archive_segment_size(repository, inventory.backups, segments, context));
+    FORGE_ASSIGN(inventory.segment_size,
+                 wal::archive_segment_size(repository, inventory.backups, last_segments(inventory), context));
     FORGE_ASSIGN(wal::Histories read, wal::read_histories(repository, histories, context));
     inventory.histories = std::move(read.of);
     for (const auto& [timeline, entries] : inventory.histories) {

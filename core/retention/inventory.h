@@ -1,7 +1,9 @@
-// What a store holds in the folders that a deletion may touch, WAL-G's two and that of our restore points, and who needs
-// what of it. Other folders and objects under the prefix are somebody else's and are never looked at (walg-format W16).
+// What a store holds in the folders that a deletion may touch, WAL-G's two and that of our restore points, and who
+// needs what of it. Other folders and objects under the prefix are somebody else's and are never looked at (walg-format
+// W16).
 #pragma once
 
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -12,10 +14,18 @@
 
 namespace forge::retention {
 
+// There can be millions: no more of each than is needed here, and in sequences that are not copied while they grow.
+struct StoredObject {
+    std::string key;
+    std::uint64_t size = 0;
+    Instant modified;
+};
+using StoredObjects = std::deque<StoredObject>;
+
 // A folder basebackups_005/<name>/, whether its backup has a sentinel or not.
 struct BackupFolder {
     std::string name;
-    std::vector<store::ObjectInfo> objects;
+    StoredObjects objects;
     bool has_metadata = false;
     bool has_pg_control = false;
     Instant newest;  // last modification in it
@@ -24,12 +34,12 @@ struct BackupFolder {
 struct Inventory {
     std::vector<repository::BackupEntry> backups;  // those with a sentinel
     std::map<std::string, std::uint64_t> sentinel_sizes;
-    std::map<std::string, BackupFolder> folders;                      // by name
-    std::vector<store::ObjectInfo> strays;                            // directly in basebackups_005/, and no sentinel
-    std::vector<store::ObjectInfo> wal;                               // everything in wal_005/, in key order
-    std::vector<store::ObjectInfo> restore_points;                    // of archived segments, in key order
-    layout::HistoryMap histories;                                     // oldest ancestor first
-    std::map<Timeline, std::set<Timeline>> ancestors;                 // by the histories; a timeline without one is not in it
+    std::map<std::string, BackupFolder> folders;       // by name
+    StoredObjects strays;                              // directly in basebackups_005/, and no sentinel
+    StoredObjects wal;                                 // everything in wal_005/, in key order
+    StoredObjects restore_points;                      // of archived segments, in key order
+    layout::HistoryMap histories;                      // oldest ancestor first
+    std::map<Timeline, std::set<Timeline>> ancestors;  // by the histories; a timeline without one is not in it
     std::uint64_t segment_size = layout::kDefaultSegmentSize;
     Instant now;
 
@@ -38,6 +48,7 @@ struct Inventory {
     const repository::BackupEntry* parent_of(const repository::BackupEntry& backup) const;
     // True as well when nobody knows: permanence is in metadata.json, and that is there but cannot be read.
     bool is_permanent(const repository::BackupEntry& backup) const;
+    bool has_segment(std::string_view segment) const;
 };
 
 // Reads all of it. An unreadable history is as good as none; an unreadable backup is in the list with its problem.
@@ -65,8 +76,8 @@ inline std::string_view number_of(std::string_view place) { return place.substr(
 // WAL that a backup needs.
 struct Need {
     Timeline timeline = 0;
-    std::string from;  // 16 digits
-    std::string to;    // inclusive; empty: everything from there on, on this timeline and on those that follow it
+    std::string from;   // 16 digits
+    std::string to;     // inclusive; empty: everything from there on, on this timeline and on those that follow it
     Timeline last = 0;  // of `to`
     // `inventory` knows which timelines follow which; one without a history may follow any older one.
     bool covers(const Inventory& inventory, std::string_view place) const;

@@ -56,14 +56,14 @@ private:
             newest = at;
             found = parse_number<Timeline>(place.substr(0, 8), 16).value_or(found);
         };
-        for (const store::ObjectInfo& object : inventory_.wal) look(object.modified, place_of_wal(object.key));
+        for (const StoredObject& object : inventory_.wal) look(object.modified, place_of_wal(object.key));
         for (const BackupEntry& backup : inventory_.backups) look(backup.modified, backup.start_segment);
         return found;
     }
 
     bool has_several_timelines() const {
         std::set<std::string> found;
-        for (const store::ObjectInfo& object : inventory_.wal)
+        for (const StoredObject& object : inventory_.wal)
             if (const std::string place = place_of_wal(object.key); !place.empty()) found.insert(place.substr(0, 8));
         for (const BackupEntry& backup : inventory_.backups) found.insert(backup.start_segment.substr(0, 8));
         return found.size() > 1;
@@ -82,25 +82,19 @@ private:
     }
 
     bool is_on_lineage(const BackupEntry& backup) const {
-        return !is_foreign(backup) &&
-               wal::leads_to(inventory_.histories, timeline_, backup, inventory_.segment_size);
+        return !is_foreign(backup) && wal::leads_to(inventory_.histories, timeline_, backup, inventory_.segment_size);
     }
 
     // Every segment from its start to its end is in the store. Where the end is not known, nobody can say.
-    bool has_its_wal(const BackupEntry& backup) {
+    bool has_its_wal(const BackupEntry& backup) const {
         if (!backup.sentinel.start_lsn || !backup.sentinel.finish_lsn) return true;
-        if (segments_.empty())
-            for (const store::ObjectInfo& object : inventory_.wal)
-                if (const auto file = layout::parse_wal_key(object.key);
-                    file && file->kind == layout::WalKind::kSegment)
-                    segments_.insert(file->name);
         const std::uint64_t size = wal::segment_size_of(backup).value_or(inventory_.segment_size);
         const auto first = layout::parse_segment(backup.start_segment, size);
         if (!first) return false;
         for (std::uint64_t number = first->number; number <= (*backup.sentinel.finish_lsn - 1) / size; ++number) {
             const Timeline timeline =
                 wal::timeline_of_segment(inventory_.histories, backup.finish_timeline(), number, size);
-            if (!segments_.contains(layout::segment_name({timeline, number}, size))) return false;
+            if (!inventory_.has_segment(layout::segment_name({timeline, number}, size))) return false;
         }
         return true;
     }
@@ -190,7 +184,7 @@ private:
                 choice.folders.insert(name);
         // A permanent backup as target keeps all WAL since then, and not only its own.
         choice.needs.push_back(need_for_recovery(target_->start_segment));
-        choice.wal = [this](const store::ObjectInfo& object) { return object.modified < target_->modified; };
+        choice.wal = [this](const StoredObject& object) { return object.modified < target_->modified; };
         return choice;
     }
 
@@ -231,7 +225,7 @@ private:
         verdict.backup = name;
         if (const auto folder = inventory_.folders.find(name); folder != inventory_.folders.end()) {
             verdict.objects = folder->second.objects.size();
-            for (const store::ObjectInfo& object : folder->second.objects) verdict.bytes += object.size;
+            for (const StoredObject& object : folder->second.objects) verdict.bytes += object.size;
         }
         if (!has_sentinel) return verdict;
         ++verdict.objects;
@@ -261,7 +255,6 @@ private:
     const Policy& policy_;
     const int count_;
     const Timeline timeline_;
-    std::set<std::string> segments_;
     std::vector<const BackupEntry*> counted_;
     const BackupEntry* target_ = nullptr;  // the window begins with it
     bool reached_ = false;                 // there are more than enough backups

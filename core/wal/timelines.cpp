@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::uint64_t kSmallestSegment = 1ULL << 20;
 constexpr std::uint64_t kLargestSegment = 1ULL << 30;
-// Segments that are asked for their size before the default is taken.
-constexpr std::size_t kMostAsked = 3;
 
 // A standby names a backup after the segment of the byte before its start.
 bool begins_in(Lsn start, std::uint64_t number, std::uint64_t size) {

@@ -15,7 +15,10 @@ namespace forge::wal {
 
 // The size with which a backup's start position lies in the segment its name gives; nothing when several do or none.
 std::optional<std::uint64_t> segment_size_of(const repository::BackupEntry& backup);
-// Of the whole archive: by the backups, else by the first page of one of the segments, else 16 MiB.
+// Segments that are asked for their size before the default is taken.
+inline constexpr std::size_t kMostAsked = 3;
+// Of the whole archive: by the backups, else by the first page of one of the last kMostAsked segments, which are
+// sorted, else 16 MiB.
 Result<std::uint64_t> archive_segment_size(repository::Repository& repository,
                                            const std::vector<repository::BackupEntry>& backups,
                                            const std::vector<std::string>& segments, const store::CallContext& context);

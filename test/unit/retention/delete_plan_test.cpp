@@ -54,6 +54,15 @@ TEST_F(DeletePlanTest, BeforeAFullBackup) {
     EXPECT_EQ(plan.object_count(), 3 * 7 + 7U);
 }
 
+TEST_F(DeletePlanTest, KnowsWhichSegmentsAreThere) {
+    const std::string name = "00000001000000000000002";
+    for (const char* object : {"0.lz4", "1", "2_delta.br", "3.00000028.backup.lz4", "4.json", "4.lz4"})
+        store_.put("wal_005/" + name + object);
+    const Inventory& inventory = store_.inventory();
+    for (const char* there : {"0", "1", "4"}) EXPECT_TRUE(inventory.has_segment(name + there)) << there;
+    for (const char* missing : {"2", "3", "5"}) EXPECT_FALSE(inventory.has_segment(name + missing)) << missing;
+}
+
 TEST_F(DeletePlanTest, RestorePointsGoWithTheirWal) {
     const auto points = [](std::uint64_t number) {
         return layout::restore_points_key(layout::segment_name({1, number}, layout::kDefaultSegmentSize));
@@ -63,8 +72,8 @@ TEST_F(DeletePlanTest, RestorePointsGoWithTheirWal) {
     const Inventory inventory = store_.inventory();
     const DeletePlan plan = before(f9_);
     ASSERT_THAT(plan.restore_points, SizeIs(2));
-    EXPECT_EQ(plan.restore_points[0].key, points(2));
-    EXPECT_EQ(plan.restore_points[1].key, points(8));
+    EXPECT_EQ(plan.restore_points[0]->key, points(2));
+    EXPECT_EQ(plan.restore_points[1]->key, points(8));
     EXPECT_EQ(wal_of(plan).back(), kWal1 + "8");
     EXPECT_EQ(plan.object_count(), 3 * 7 + 7 + 2U);
     DeleteResult result;
@@ -76,9 +85,9 @@ TEST_F(DeletePlanTest, RestorePointsGoWithTheirWal) {
     store_.put(points(3));
     EXPECT_THAT(plan_garbage(store_.inventory(), {true, true}).restore_points, SizeIs(1));
     EXPECT_THAT(plan_everything(store_.inventory(), false)->restore_points, SizeIs(3));
-    ASSERT_TRUE(
-        execute(store_.store(), store_.inventory(), *plan_everything(store_.inventory(), false), result, store_.context())
-            .ok());
+    ASSERT_TRUE(execute(store_.store(), store_.inventory(), *plan_everything(store_.inventory(), false), result,
+                        store_.context())
+                    .ok());
     EXPECT_THAT(store_.keys(),
                 ElementsAre("forge_restore_points/something else", "somebody/elses/000000010000000000000001"));
 }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <filesystem>
 
 #include "core/retention/execute.h"
@@ -59,11 +60,13 @@ public:
         for (std::uint64_t number = first; number <= last; ++number)
             put("wal_005/" + layout::segment_name({timeline, number}, layout::kDefaultSegmentSize));
     }
-    Inventory inventory(Instant now = Instant::from_seconds(4'000'000'000)) {
+    // What is there now. Each lives as long as this: plans point into them.
+    const Inventory& inventory(Instant now = Instant::from_seconds(4'000'000'000)) {
         repository::Repository repository(store_, settings::Settings());
         auto taken = take_inventory(repository, now, context_);
         EXPECT_TRUE(taken.ok()) << taken.status().to_string();
-        return taken.ok() ? std::move(taken).value() : Inventory();
+        inventories_.push_back(taken.ok() ? std::move(taken).value() : Inventory());
+        return inventories_.back();
     }
     std::vector<std::string> keys() {
         std::vector<std::string> found;
@@ -80,6 +83,7 @@ private:
     std::string directory_;
     std::shared_ptr<store::ObjectStore> store_;
     store::CallContext context_;
+    std::deque<Inventory> inventories_;
 };
 
 inline std::vector<std::string> backups_of(const DeletePlan& plan) {
@@ -90,7 +94,7 @@ inline std::vector<std::string> backups_of(const DeletePlan& plan) {
 
 inline std::vector<std::string> wal_of(const DeletePlan& plan) {
     std::vector<std::string> names;
-    for (const store::ObjectInfo& object : plan.wal) names.push_back(object.key);
+    for (const StoredObject* object : plan.wal) names.push_back(object->key);
     return names;
 }
 
