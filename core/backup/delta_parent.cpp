@@ -171,17 +171,11 @@ bool DeltaParent::is_newer(const ScanEntry& file) const {
     return file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kTickNanos;
 }
 
-bool DeltaParent::has_unchanged(const ScanEntry& file) const {
+const ListedFile* DeltaParent::find_unchanged(const ScanEntry& file) const {
     const ListedFile* const listed = find(file);
-    if (listed == nullptr || listed->mtime != file.mtime) return false;
-    if (file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kSettledNanos) return false;
-    return !content_.has_manifest || listed->size == file.size;
-}
-
-ManifestFile DeltaParent::record_of(const ScanEntry& file) const {
-    ManifestFile record{file.name.substr(1), file.size, file.mtime.seconds(), {}};
-    if (const ListedFile* const listed = find(file)) record.checksum = listed->checksum;
-    return record;
+    if (listed == nullptr || listed->mtime != file.mtime) return nullptr;
+    if (file.mtime.nanos > content_.entry.sentinel.start_time.nanos - kSettledNanos) return nullptr;
+    return !content_.has_manifest || listed->size == file.size ? listed : nullptr;
 }
 
 Status DeltaParent::check_still_there(repository::Repository& repository, const store::CallContext& context) const {

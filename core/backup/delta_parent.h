@@ -12,6 +12,12 @@
 
 namespace forge::backup {
 
+// A file of which the parent's content holds.
+struct SkippedFile {
+    const ListedFile* of_parent;
+    std::uint64_t size;
+};
+
 class DeltaParent {
 public:
     struct Content {
@@ -38,10 +44,9 @@ public:
     bool has(const ScanEntry& file) const;
     // The file was written after the parent began, by the clock of files.
     bool is_newer(const ScanEntry& file) const;
-    // The parent has the same content, so that it need not be read.
-    bool has_unchanged(const ScanEntry& file) const;
-    // What the manifest of the new backup says about a file that is unchanged.
-    ManifestFile record_of(const ScanEntry& file) const;
+    // What the parent says about the file, of which it has the same content, so that it need not be read; null: it has
+    // not, or nobody can be sure.
+    const ListedFile* find_unchanged(const ScanEntry& file) const;
 
     // The parent and its chain are still there, and the parent is the one we built on.
     Status check_still_there(repository::Repository& repository, const store::CallContext& context) const;

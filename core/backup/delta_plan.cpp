@@ -59,18 +59,12 @@ std::uint64_t member_size(const ScanEntry& file) {
 Result<DeltaPlan> plan_delta(ScanEntries entries, const DeltaParent& parent, PackContext& context, WorkerGroup& workers,
                              std::uint64_t worker_count) {
     DeltaPlan plan;
-    const auto is_file = [](const ScanEntry& entry) { return entry.type == ScanEntry::Type::kFile; };
-    for (; !entries.empty(); entries.pop_front()) {
-        ScanEntry& entry = entries.front();
-        const bool is_skipped = is_file(entry) && parent.has_unchanged(entry);
-        (is_skipped ? plan.skipped : plan.entries).push_back(std::move(entry));
-    }
-
+    plan.entries = std::move(entries);
     const auto young = find_young_databases(plan.entries, parent);
     std::vector<ScanEntry*> candidates;
     std::uint64_t to_read = 0;
     for (ScanEntry& entry : plan.entries) {
-        if (!is_file(entry)) continue;
+        if (entry.type != ScanEntry::Type::kFile) continue;
         plan.stored_bytes += entry.size;
         if (!may_be_increment(entry, parent, young)) continue;
         candidates.push_back(&entry);
@@ -94,13 +88,6 @@ Result<DeltaPlan> plan_delta(ScanEntries entries, const DeltaParent& parent, Pac
         plan.stored_bytes -= file->size - member_size(*file);
     }
     return plan;
-}
-
-ScanEntries without_plan(DeltaPlan plan) {
-    ScanEntries entries = std::move(plan.entries);
-    for (ScanEntry& entry : entries) entry.changed.reset();
-    for (; !plan.skipped.empty(); plan.skipped.pop_front()) entries.push_back(std::move(plan.skipped.front()));
-    return entries;
 }
 
 }  // namespace forge::backup

@@ -113,7 +113,9 @@ private:
     Status take_name(std::string name);
     Status remove_objects(const store::CallContext& context);
     std::uint64_t worker_count() const;
-    Result<ScanEntries> plan(ScanResult scan);
+    Result<ScanEntries> files_to_store();
+    Result<ScanResult> scan(const LeaveOut& leave_out);
+    Result<std::optional<ScanEntries>> plan_as_delta();
     Status become_full();
     Status run_workers(ScanEntries entries);
     Status pack_all(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left);
@@ -192,16 +194,8 @@ Status Engine::remove_objects(const store::CallContext& context) {
 }
 
 Status Engine::copy_files() {
-    auto scan = scan_data_directory(sources_, cancel_, logger_);
-    if (!scan.ok()) return scan.status();
-    catalog_size_ = scan->catalog_size;
-    progress_.files_total = scan->files;
-    if (parent_) {
-        FORGE_ASSIGN(scan->entries, plan(std::move(*scan)));
-    } else {
-        progress_.bytes_total = scan->file_bytes;
-    }
-    FORGE_TRY(run_workers(std::move(scan->entries)));
+    FORGE_ASSIGN(ScanEntries entries, files_to_store());
+    FORGE_TRY(run_workers(std::move(entries)));
     if (repository_->settings().fail_on_corrupt_pages) FORGE_TRY(check_pages());
     FORGE_CRASH_POINT("backup-before-control");
     FORGE_TRY(copy_control_file());
@@ -217,25 +211,49 @@ std::uint64_t Engine::worker_count() const {
                                      affordable);
 }
 
-// What is to be stored. Nothing is uploaded yet, so that the backup can still become a full one.
-Result<ScanEntries> Engine::plan(ScanResult scan) {
-    const std::uint64_t of_full = scan.file_bytes;
-    FORGE_ASSIGN(DeltaPlan plan, plan_delta(std::move(scan.entries), *parent_, *context_, workers_, worker_count()));
-    progress_.bytes_total = progress_.bytes_done + std::min(plan.stored_bytes, of_full);
-    if (plan.stored_bytes >= of_full) {
+// Nothing is uploaded yet, so that a delta can still become a full backup.
+Result<ScanEntries> Engine::files_to_store() {
+    if (parent_) {
+        FORGE_ASSIGN(auto entries, plan_as_delta());
+        if (entries) return std::move(*entries);
+        FORGE_TRY(become_full());
+    }
+    FORGE_ASSIGN(ScanResult found, scan([](const ScanEntry&) { return false; }));
+    progress_.bytes_total = progress_.bytes_done + found.file_bytes;
+    return std::move(found.entries);
+}
+
+Result<ScanResult> Engine::scan(const LeaveOut& leave_out) {
+    FORGE_ASSIGN(ScanResult found, scan_data_directory(sources_, leave_out, cancel_, logger_));
+    catalog_size_ = found.catalog_size;
+    progress_.files_total = found.files;
+    return found;
+}
+
+// Nothing: a full backup would not be larger.
+Result<std::optional<ScanEntries>> Engine::plan_as_delta() {
+    // Unchanged files are most of them: they leave the walk as pointers into the list of the parent.
+    FORGE_ASSIGN(ScanResult found, scan([this](const ScanEntry& file) {
+                     const ListedFile* const unchanged = parent_->find_unchanged(file);
+                     if (unchanged != nullptr) files_.skipped.push_back({unchanged, file.size});
+                     return unchanged != nullptr;
+                 }));
+    FORGE_ASSIGN(DeltaPlan plan, plan_delta(std::move(found.entries), *parent_, *context_, workers_, worker_count()));
+    if (plan.stored_bytes >= found.file_bytes) {
         logger_.log(LogLevel::kNotice,
                     "the backup is a full one: a delta of backup " + quoted(parent_->name()) + " would not be smaller");
-        FORGE_TRY(become_full());
-        return without_plan(std::move(plan));
+        return std::optional<ScanEntries>();
     }
-    logger_.log(LogLevel::kNotice, "delta of " + quoted(parent_->name()) + ", " + std::to_string(plan.skipped.size()) +
-                                       " files unchanged, " + std::to_string(plan.incremented) + " with increments");
-    files_.skipped = std::move(plan.skipped);
+    logger_.log(LogLevel::kNotice, "delta of " + quoted(parent_->name()) + ", " +
+                                       std::to_string(files_.skipped.size()) + " files unchanged, " +
+                                       std::to_string(plan.incremented) + " with increments");
+    progress_.bytes_total = progress_.bytes_done + plan.stored_bytes;
     progress_.files_done += static_cast<std::uint32_t>(files_.skipped.size());
-    return std::move(plan.entries);
+    return std::optional<ScanEntries>(std::move(plan.entries));
 }
 
 Status Engine::become_full() {
+    files_.skipped.clear();
     parent_.reset();
     return take_name(full_name(start_));
 }
@@ -382,7 +400,7 @@ Status Engine::write_manifest_object(std::string_view sentinel) {
         manifest.parent_sentinel_sha256 = parent_->sentinel_sha256();
     }
     FORGE_ASSIGN(auto sink, repository_->create(manifest_key(name_, method_), method_, call()));
-    FORGE_TRY(write_manifest(manifest, lists_of(files_, parent_.get()), *sink));
+    FORGE_TRY(write_manifest(manifest, lists_of(files_), *sink));
     return sink->finish();
 }
 

@@ -1,11 +1,11 @@
-// The files of one backup, by name. A list can be of millions: one array, sorted once.
+// The files of one backup, by name. A list can be of millions: one sequence, sorted once.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/backup/file_checksum.h"
 #include "core/base/time.h"
@@ -45,7 +45,7 @@ public:
     std::size_t size() const { return files_.size(); }
 
 private:
-    std::vector<ListedFile> files_;
+    std::deque<ListedFile> files_;  // an array would be there twice while it grows
 };
 
 }  // namespace forge::backup

@@ -17,14 +17,19 @@ ManifestFile record_of(const PackedMember& member) {
     return file;
 }
 
-NextFile each_file(const BackupFiles& files, const DeltaParent* parent) {
-    return [&files, parent, packed = files.packed.begin(), skipped = files.skipped.begin(),
+ManifestFile record_of(const SkippedFile& skipped) {
+    const ListedFile& listed = *skipped.of_parent;
+    return {listed.name, skipped.size, listed.mtime.seconds(), listed.checksum};
+}
+
+NextFile each_file(const BackupFiles& files) {
+    return [&files, packed = files.packed.begin(), skipped = files.skipped.begin(),
             from_memory = files.from_memory.begin()](ManifestFile& file) mutable {
         packed = std::find_if(packed, files.packed.end(), [](const PackedMember& member) { return member.is_file; });
         if (packed != files.packed.end())
             file = record_of(*packed++);
         else if (skipped != files.skipped.end())
-            file = parent->record_of(*skipped++);
+            file = record_of(*skipped++);
         else if (from_memory != files.from_memory.end())
             file = *from_memory++;
         else
@@ -33,13 +38,17 @@ NextFile each_file(const BackupFiles& files, const DeltaParent* parent) {
     };
 }
 
+// Relative to the data directory, without leading slash.
+std::string_view path_of(const PackedMember& member) { return std::string_view(member.name).substr(1); }
+std::string_view path_of(const SkippedFile& skipped) { return skipped.of_parent->name; }
+
 // By name, bytewise.
 template <typename Entry, typename Filter>
 std::vector<const Entry*> sorted(const std::deque<Entry>& entries, Filter filter) {
     std::vector<const Entry*> pointers;
     for (const Entry& entry : entries)
         if (filter(entry)) pointers.push_back(&entry);
-    std::ranges::sort(pointers, {}, [](const Entry* entry) -> const std::string& { return entry->name; });
+    std::ranges::sort(pointers, {}, [](const Entry* entry) { return path_of(*entry); });
     return pointers;
 }
 
@@ -52,7 +61,7 @@ template <typename Entry>
 NextPath paths_of(std::vector<const Entry*> entries) {
     return [entries = std::move(entries), at = std::size_t{0}](std::string_view& path) mutable {
         if (at == entries.size()) return false;
-        path = std::string_view(entries[at++]->name).substr(1);
+        path = path_of(*entries[at++]);
         return true;
     };
 }
@@ -67,9 +76,9 @@ layout::FileEntry entry_of(const PackedMember& member) {
     return entry;
 }
 
-layout::FileEntry entry_of(const ScanEntry& skipped) {
+layout::FileEntry entry_of(const SkippedFile& skipped) {
     layout::FileEntry entry;
-    entry.mtime = skipped.mtime;
+    entry.mtime = skipped.of_parent->mtime;
     entry.is_skipped = true;
     return entry;
 }
@@ -78,9 +87,10 @@ Status write_file_entries(const BackupFiles& files, layout::FilesMetadataWriter&
     const auto packed = sorted(files.packed);
     const auto skipped = sorted(files.skipped);
     for (std::size_t i = 0, k = 0; i < packed.size() || k < skipped.size();) {
-        const bool from_packed = k == skipped.size() || (i < packed.size() && packed[i]->name < skipped[k]->name);
+        const bool from_packed =
+            k == skipped.size() || (i < packed.size() && path_of(*packed[i]) < path_of(*skipped[k]));
         FORGE_TRY(from_packed ? writer.add_file(packed[i]->name, entry_of(*packed[i]))
-                              : writer.add_file(skipped[k]->name, entry_of(*skipped[k])));
+                              : writer.add_file("/" + skipped[k]->of_parent->name, entry_of(*skipped[k])));
         ++(from_packed ? i : k);
     }
     return {};
@@ -103,9 +113,9 @@ Status write_parts(const BackupFiles& files, layout::FilesMetadataWriter& writer
 
 }  // namespace
 
-ManifestLists lists_of(const BackupFiles& files, const DeltaParent* parent) {
+ManifestLists lists_of(const BackupFiles& files) {
     const auto is_increment = [](const PackedMember& member) { return member.incremented_size.has_value(); };
-    return {each_file(files, parent), paths_of(sorted(files.packed, is_increment)), paths_of(sorted(files.skipped))};
+    return {each_file(files), paths_of(sorted(files.packed, is_increment)), paths_of(sorted(files.skipped))};
 }
 
 Status write_files_metadata(const BackupFiles& files, Sink& sink) {

@@ -8,7 +8,6 @@
 #include "core/backup/delta_parent.h"
 #include "core/backup/manifest.h"
 #include "core/backup/packer.h"
-#include "core/backup/scan.h"
 
 namespace forge::backup {
 
@@ -17,13 +16,13 @@ inline constexpr std::string_view kMapMember = "tablespace_map";
 
 struct BackupFiles {
     std::deque<PackedMember> packed;        // by part; PackedMember::part is an index in `parts`
-    ScanEntries skipped;                    // of which the parent holds the content
+    std::deque<SkippedFile> skipped;        // point into the parent, which outlives them
     std::vector<ManifestFile> from_memory;  // pg_control, map and label, which are in no part of `packed`
     std::vector<ManifestPart> parts;        // part_001…, then pg_control, then the label
 };
 
-// `parent`: null where nothing is skipped. Both outlive the result.
-ManifestLists lists_of(const BackupFiles& files, const DeltaParent* parent);
+// `files` outlives the result.
+ManifestLists lists_of(const BackupFiles& files);
 // Does not finish the sink.
 Status write_files_metadata(const BackupFiles& files, Sink& sink);
 

@@ -72,8 +72,8 @@ std::string member_name(const std::string& directory, const std::string& name) {
 
 class Scanner {
 public:
-    Scanner(const ScanOptions& options, const CancelToken& cancel, Logger& logger)
-        : options_(options), cancel_(cancel), logger_(logger) {
+    Scanner(const ScanOptions& options, const LeaveOut& leave_out, const CancelToken& cancel, Logger& logger)
+        : options_(options), leave_out_(leave_out), cancel_(cancel), logger_(logger) {
         for (const layout::Tablespace& tablespace : options.tablespaces) locations_.insert(tablespace.location);
     }
 
@@ -209,13 +209,14 @@ private:
             relation && relation->fork == Fork::kMain && is_database_directory(member, options_.version_directory);
         result_.file_bytes += entry.size;
         ++result_.files;
-        result_.entries.push_back(std::move(entry));
+        if (!leave_out_(entry)) result_.entries.push_back(std::move(entry));
         return {};
     }
 
     void count_size(const struct stat& info) { result_.catalog_size += static_cast<std::uint64_t>(info.st_size); }
 
     const ScanOptions& options_;
+    const LeaveOut& leave_out_;
     const CancelToken& cancel_;
     Logger& logger_;
     std::unordered_set<std::string> locations_;
@@ -243,8 +244,9 @@ bool is_valid_second(std::uint8_t lead, std::uint8_t second) {
 
 }  // namespace
 
-Result<ScanResult> scan_data_directory(const ScanOptions& options, const CancelToken& cancel, Logger& logger) {
-    return Scanner(options, cancel, logger).run();
+Result<ScanResult> scan_data_directory(const ScanOptions& options, const LeaveOut& leave_out, const CancelToken& cancel,
+                                       Logger& logger) {
+    return Scanner(options, leave_out, cancel, logger).run();
 }
 
 std::string source_path(const ScanOptions& options, const ScanEntry& entry) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,7 +53,11 @@ struct ScanResult {
     std::uint32_t files = 0;
 };
 
-Result<ScanResult> scan_data_directory(const ScanOptions& options, const CancelToken& cancel, Logger& logger);
+// Told of a file; true: it is counted, but left out of the entries.
+using LeaveOut = std::function<bool(const ScanEntry&)>;
+
+Result<ScanResult> scan_data_directory(const ScanOptions& options, const LeaveOut& leave_out, const CancelToken& cancel,
+                                       Logger& logger);
 // Where the entry lies in the file system.
 std::string source_path(const ScanOptions& options, const ScanEntry& entry);
 // Names in JSON must be UTF-8.

@@ -20,7 +20,7 @@ protected:
         options_.tablespaces = cluster_.start().tablespaces;
         options_.version_directory = "PG_15_202209061";
         options_.major_version = 15;
-        auto result = scan_data_directory(options_, cancel_, logger_);
+        auto result = scan_data_directory(options_, leave_out_, cancel_, logger_);
         EXPECT_TRUE(result.ok()) << result.status().to_string();
         return result.ok() ? std::move(result).value() : ScanResult();
     }
@@ -31,6 +31,7 @@ protected:
     }
     test::FakeCluster cluster_;
     ScanOptions options_;
+    const LeaveOut leave_out_ = [](const ScanEntry&) { return false; };
     CancelToken cancel_;
     test::CollectingLogger logger_;
 };
@@ -123,7 +124,7 @@ TEST_F(Scan, TablespaceInsideTheDataDirectoryIsReadOnce) {
     options_.tablespaces = {{"16387", cluster_.data("inside")}};
     options_.data_directory = cluster_.data();
     options_.version_directory = "PG_15_202209061";
-    auto result = scan_data_directory(options_, cancel_, logger_);
+    auto result = scan_data_directory(options_, leave_out_, cancel_, logger_);
     ASSERT_TRUE(result.ok());
     const auto entries = by_name(*result);
     EXPECT_TRUE(entries.contains("/inside"));
