@@ -11,7 +11,6 @@
 namespace forge::backup {
 namespace {
 
-constexpr std::size_t kLargestList = 1ULL << 30;
 constexpr std::size_t kLargestSentinel = 1ULL << 30;
 // The clock of files ticks some hundred times a second: one that was written twice in a tick looks the same, and the
 // parent may have read it in between. Only what had been left alone for a while when the parent began is sure to be
@@ -118,9 +117,8 @@ private:
     Status read_files(DeltaParent::Content& content) {
         const std::string key = layout::files_metadata_key(content.entry.name);
         FORGE_ASSIGN(const auto source, repository_.store().get(key, std::nullopt, context_));
-        FORGE_ASSIGN(const std::string json, read_all_text(*source, kLargestList));
         const Status status =
-            layout::each_file_entry(json, [&](const std::string& name, const layout::FileEntry& entry) {
+            layout::each_file_entry(*source, [&](const std::string& name, const layout::FileEntry& entry) {
                 // As ours are: what has another form of name is not found.
                 if (name.starts_with('/')) content.files.add({.name = name.substr(1), .mtime = entry.mtime});
                 return Status();

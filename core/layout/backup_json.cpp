@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
+#include <streambuf>
 
 #include "core/base/text.h"
 #include "core/layout/json_text.h"
@@ -11,6 +13,7 @@ namespace forge::layout {
 namespace {
 
 constexpr std::size_t kWriteSize = 64 * 1024;
+constexpr std::string_view kFilesMetadata = "files metadata";
 constexpr std::string_view kDateFormat = "%Y-%m-%dT%H:%M:%S.%fZ";
 
 // Builds one compact object, members in the order of the calls.
@@ -210,6 +213,60 @@ Status read_files(const JsonValue& value, const VisitFile& visit) {
     });
 }
 
+// A source as the JSON library reads. What goes wrong ends the text.
+class SourceBuffer final : public std::streambuf {
+public:
+    explicit SourceBuffer(Source& source) : source_(source) {}
+    const Status& status() const { return status_; }
+
+private:
+    int_type underflow() override {
+        if (!status_.ok()) return traits_type::eof();
+        const auto size = source_.read({reinterpret_cast<std::uint8_t*>(block_.data()), block_.size()});
+        if (!size.ok()) status_ = size.status();
+        if (!size.ok() || *size == 0) return traits_type::eof();
+        setg(block_.data(), block_.data(), block_.data() + *size);
+        return traits_type::to_int_type(block_.front());
+    }
+
+    Source& source_;
+    std::array<char, 64 * 1024> block_;
+    Status status_;
+};
+
+// Hands the entries of "Files" over as the library comes upon them; everything is dropped on the way.
+class FileEntryFilter {
+public:
+    explicit FileEntryFilter(const VisitFile& visit) : visit_(visit) {}
+    const Status& status() const { return status_; }
+
+    bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+        using Event = nlohmann::json::parse_event_t;
+        if (depth == 0) return true;
+        if (event == Event::key && depth == 1) return in_files_ = to_lower(value.get_ref<std::string&>()) == "files";
+        if (!in_files_) return false;
+        if (depth == 1 && event != Event::object_start && event != Event::object_end && !value.is_null())
+            status_ = Status(Kind::kCorrupt, "member \"Files\" is not an object");
+        if (event == Event::key && depth == 2) name_ = value.get_ref<std::string&>();
+        const bool is_entry = event == Event::object_end || event == Event::array_end || event == Event::value;
+        if (depth != 2 || !is_entry) return true;
+        if (status_.ok()) status_ = take(value.dump());
+        return false;
+    }
+
+private:
+    Status take(const std::string& text) {
+        FileEntry entry;
+        FORGE_TRY(read_file_entry(JsonValue(name_, text), entry).with_context("file " + forge::quoted(name_)));
+        return visit_(name_, entry);
+    }
+
+    const VisitFile& visit_;
+    Status status_;
+    std::string name_;
+    bool in_files_ = false;
+};
+
 Status read_tar_file_sets(const JsonValue& value, FilesMetadata& metadata) {
     return value.each_member([&](const JsonValue& part) {
         auto& names = metadata.tar_file_sets.emplace_back(part.name(), std::vector<std::string>()).second;
@@ -342,7 +399,7 @@ Status FilesMetadataWriter::flush(std::size_t from) {
 }
 
 Result<FilesMetadata> parse_files_metadata(std::string_view json) {
-    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "files metadata"));
+    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, kFilesMetadata));
     FilesMetadata metadata;
     const VisitFile add = [&](const std::string& name, const FileEntry& entry) {
         metadata.files.insert_or_assign(name, entry);
@@ -358,11 +415,15 @@ Result<FilesMetadata> parse_files_metadata(std::string_view json) {
     return metadata;
 }
 
-Status each_file_entry(std::string_view json, const VisitFile& visit) {
-    FORGE_ASSIGN(const JsonValue object, JsonValue::parse_object(json, "files metadata"));
-    return object.each_member([&](const JsonValue& member) {
-        return to_lower(member.name()) == "files" ? read_files(member, visit) : Status();
-    });
+Status each_file_entry(Source& source, const VisitFile& visit) {
+    SourceBuffer buffer(source);
+    std::istream text(&buffer);
+    FileEntryFilter filter(visit);
+    const auto document = nlohmann::json::parse(text, std::ref(filter), false);
+    FORGE_TRY(buffer.status());
+    if (document.is_discarded()) return Status(Kind::kCorrupt, std::string(kFilesMetadata) + " is not valid JSON");
+    if (!document.is_object()) return Status(Kind::kCorrupt, std::string(kFilesMetadata) + " is not a JSON object");
+    return filter.status();
 }
 
 }  // namespace forge::layout

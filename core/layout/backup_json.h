@@ -71,6 +71,7 @@ struct FileEntry {
     Instant mtime;
     std::uint64_t corrupt_count = 0;
     std::vector<std::uint32_t> corrupt_blocks;  // at most 10
+    bool operator==(const FileEntry&) const = default;
 };
 struct FilesMetadata {
     std::map<std::string, FileEntry> files;                                       // tar member name -> entry
@@ -98,8 +99,9 @@ private:
     At at_ = At::kBegin;
 };
 Result<FilesMetadata> parse_files_metadata(std::string_view json);
-// Only the files, one by one, in the order of the text.
-Status each_file_entry(std::string_view json,
+// Only the files, one by one, in the order of the text, which is not kept: there can be millions. Reads to the end;
+// what the source fails with comes back as it is.
+Status each_file_entry(Source& source,
                        const std::function<Status(const std::string& name, const FileEntry& entry)>& visit);
 
 }  // namespace forge::layout

@@ -19,6 +19,20 @@ void read_and_write(std::string_view text, Parse parse, Write write) {
     require(write(*second) == written, "what we write is read the same");
 }
 
+// One by one, the entries are the same as all at once.
+void file_entries(const std::string& text) {
+    std::map<std::string, layout::FileEntry> found;
+    MemorySource source(Bytes(text.begin(), text.end()));
+    const Status status =
+        layout::each_file_entry(source, [&found](const std::string& name, const layout::FileEntry& entry) {
+            found.insert_or_assign(name, entry);
+            return Status();
+        });
+    require(status.ok() || status.is(Kind::kCorrupt), "what cannot be read is damage");
+    const auto whole = layout::parse_files_metadata(text);
+    if (whole.ok()) require(status.ok() && found == whole->files, "both ways of reading say the same");
+}
+
 void user_data(const std::string& text) {
     layout::Sentinel sentinel;
     sentinel.user_data = text;
@@ -41,7 +55,9 @@ void one_input(ByteView data) {
     switch (what) {
         case 0: return read_and_write(text, layout::parse_sentinel, layout::sentinel_json);
         case 1: return read_and_write(text, layout::parse_metadata, layout::metadata_json);
-        case 2: return read_and_write(text, layout::parse_files_metadata, test::files_metadata_json);
+        case 2:
+            file_entries(text);
+            return read_and_write(text, layout::parse_files_metadata, test::files_metadata_json);
         default: return user_data(text);
     }
 }

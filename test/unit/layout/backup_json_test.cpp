@@ -7,11 +7,13 @@
 
 #include "core/base/file.h"
 #include "core/layout/names.h"
+#include "test/unit/base/streams.h"
 #include "test/unit/layout/files_metadata_text.h"
 
 namespace forge::layout {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -201,6 +203,44 @@ TEST(FilesMetadata, ReadsEntriesOfEveryForm) {
     ASSERT_EQ(metadata->tar_file_sets.size(), 2U);
     EXPECT_THAT(metadata->tar_file_sets[0].second, ElementsAre("/", "/a"));
     EXPECT_EQ(metadata->databases_by_names, R"({"d":{"oid":5}})");
+}
+
+TEST(FilesMetadata, EntriesAreReadOneByOne) {
+    const std::string json =
+        R"({"files":{"/b":{"IsSkipped":true,"MTime":"2026-11-22T14:30:49.5Z","New":{"a":[1,{}]}},"/a":null,"/c":{}},)"
+        R"("TarFileSets":{"part_001.tar.br":["/","/a"],"Files":["/no"]},"DatabasesByNames":{"d":{"oid":5}}})";
+    std::vector<std::pair<std::string, FileEntry>> found;
+    const auto read = [&found](const std::string& text) {
+        test::SlowSource source(Bytes(text.begin(), text.end()), 3);
+        return each_file_entry(source, [&found](const std::string& name, const FileEntry& entry) {
+            found.emplace_back(name, entry);
+            return Status();
+        });
+    };
+    ASSERT_TRUE(read(json).ok());
+    ASSERT_EQ(found.size(), 3U);
+    EXPECT_EQ(found[0].first + found[1].first + found[2].first, "/b/a/c") << "as they stand";
+    const auto whole = parse_files_metadata(json);
+    ASSERT_TRUE(whole.ok()) << whole.status().to_string();
+    for (const auto& [name, entry] : found) EXPECT_EQ(entry, whole->files.at(name)) << name;
+
+    for (std::size_t size = 0; size < json.size(); ++size)
+        EXPECT_TRUE(read(json.substr(0, size)).is(Kind::kCorrupt)) << "cut after " << size;
+    for (const char* wrong : {"[]", R"({"Files":[{}]})", R"({"Files":1})", R"({"Files":{"/a":1}})", R"({} {})"})
+        EXPECT_TRUE(read(wrong).is(Kind::kCorrupt)) << wrong;
+    EXPECT_THAT(read(R"({"Files":{"/a":{"IsSkipped":"no"}}})").message(),
+                AllOf(HasSubstr("\"/a\""), HasSubstr("\"IsSkipped\"")));
+    for (const char* none : {"{}", R"({"Files":null})"}) EXPECT_TRUE(read(none).ok()) << none;
+}
+
+TEST(FilesMetadata, WhatTheSourceFailsWithComesBack) {
+    test::FailingSource source;
+    const auto ignore = [](const std::string&, const FileEntry&) { return Status(); };
+    EXPECT_TRUE(each_file_entry(source, ignore).is(Kind::kUnavailable));
+    const std::string json = R"({"Files":{"/a":{}}})";
+    MemorySource whole(Bytes(json.begin(), json.end()));
+    const auto refuse = [](const std::string&, const FileEntry&) { return Status(Kind::kInvalid, "not this one"); };
+    EXPECT_TRUE(each_file_entry(whole, refuse).is(Kind::kInvalid));
 }
 
 TEST(FilesMetadata, ErrorsNameTheFile) {
