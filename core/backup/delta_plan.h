@@ -17,8 +17,9 @@ struct DeltaPlan {
 // Bytes of a tar member that holds what is to be stored of the file.
 std::uint64_t member_size(const ScanEntry& file);
 
-// `entries` are what the parent has not unchanged. Reads every relation among them, with as many workers, and counts it
-// in the context's progress, of which bytes_total is set first. `workers` is idle before and after.
+// `entries` are those of the walk but for the files that find_unchanged() knows. Reads every relation among them, with
+// as many workers, and counts it in the context's progress, of which bytes_total is set first. `workers` is idle before
+// and after.
 Result<DeltaPlan> plan_delta(ScanEntries entries, const DeltaParent& parent, PackContext& context, WorkerGroup& workers,
                              std::uint64_t worker_count);
 

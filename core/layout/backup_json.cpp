@@ -203,14 +203,14 @@ Status read_file_entry(const JsonValue& value, FileEntry& entry) {
 
 using VisitFile = std::function<Status(const std::string&, const FileEntry&)>;
 
+Status visit_file(const JsonValue& file, const VisitFile& visit) {
+    FileEntry entry;
+    FORGE_TRY(read_file_entry(file, entry).with_context("file " + forge::quoted(file.name())));
+    return visit(file.name(), entry);
+}
+
 Status read_files(const JsonValue& value, const VisitFile& visit) {
-    return value.each_member([&](const JsonValue& file) -> Status {
-        FileEntry entry;
-        if (Status status = read_file_entry(file, entry); !status.ok()) {
-            return std::move(status).with_context("file " + forge::quoted(file.name()));
-        }
-        return visit(file.name(), entry);
-    });
+    return value.each_member([&](const JsonValue& file) { return visit_file(file, visit); });
 }
 
 // A source as the JSON library reads. What goes wrong ends the text.
@@ -250,17 +250,12 @@ public:
         if (event == Event::key && depth == 2) name_ = value.get_ref<std::string&>();
         const bool is_entry = event == Event::object_end || event == Event::array_end || event == Event::value;
         if (depth != 2 || !is_entry) return true;
-        if (status_.ok()) status_ = take(value.dump());
+        const std::string text = value.dump();
+        if (status_.ok()) status_ = visit_file(JsonValue(name_, text), visit_);
         return false;
     }
 
 private:
-    Status take(const std::string& text) {
-        FileEntry entry;
-        FORGE_TRY(read_file_entry(JsonValue(name_, text), entry).with_context("file " + forge::quoted(name_)));
-        return visit_(name_, entry);
-    }
-
     const VisitFile& visit_;
     Status status_;
     std::string name_;

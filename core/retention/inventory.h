@@ -48,6 +48,7 @@ struct Inventory {
     const repository::BackupEntry* parent_of(const repository::BackupEntry& backup) const;
     // True as well when nobody knows: permanence is in metadata.json, and that is there but cannot be read.
     bool is_permanent(const repository::BackupEntry& backup) const;
+    // Of 24 digits; compressed by whatever method.
     bool has_segment(std::string_view segment) const;
 };
 

@@ -389,11 +389,15 @@ TEST_F(Delta, FirstBackupSaysWhyItIsFull) {
 
 // Everything changed: the name is that of a full backup, and nothing of a delta is left.
 TEST_F(Delta, ThatIsNotSmallerBecomesAFullOne) {
+    const std::string empty = "base/5/16999";
+    test::write_text(cluster_.data(empty), "");
+    set_time(cluster_.data(empty), kLongAgo);
     make_full();
     for (const auto& entry : fs::recursive_directory_iterator(cluster_.root().path()))
         if (entry.is_regular_file() && !entry.is_symlink() &&
             entry.path().string().find("/store/") == std::string::npos)
             set_time(entry.path().string(), kLongAgo + 1);
+    set_time(cluster_.data(empty), kLongAgo);
     for (const char* name : {"base/5/16384", "base/5/16384.1"})
         test::write_bytes(cluster_.data(name), test::relation_pages(2, 0, kDeltaStart));
     test::write_bytes(cluster_.tablespace() + "/PG_15_202209061/5/16390", test::relation_pages(1, 0, kDeltaStart));
@@ -403,8 +407,13 @@ TEST_F(Delta, ThatIsNotSmallerBecomesAFullOne) {
     EXPECT_THAT(logger_.notices(), HasSubstr("would not be smaller"));
     EXPECT_FALSE(fs::exists(path("basebackups_005/" + as_string(kDelta))));
     EXPECT_FALSE(document(layout::sentinel_key(report->name)).contains("DeltaFrom"));
-    EXPECT_THAT(manifest_of(report->name).parent, IsEmpty());
+    const test::WholeManifest manifest = manifest_of(report->name);
+    EXPECT_THAT(manifest.parent, IsEmpty());
+    EXPECT_THAT(manifest.skipped, IsEmpty());
+    EXPECT_EQ(manifest.listed.size(), manifest_of(kFull).listed.size()) << "each file once, the unchanged one, too";
+    EXPECT_TRUE(members_of(report->name).contains("/" + empty)) << "and what was unchanged is stored";
     EXPECT_EQ(progress_->bytes_done, progress_->bytes_total);
+    EXPECT_EQ(progress_->files_done, progress_->files_total);
 }
 
 TEST_F(Delta, ParentThatCannotServeMeansAFullBackup) {
