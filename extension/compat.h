@@ -40,11 +40,11 @@ extern "C" {
 #include "access/xlog_internal.h"
 #include "access/xlogarchive.h"
 #include "access/xlogrecovery.h"
+#include "catalog/pg_control.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/progress.h"
-#include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
 #include "common/file_perm.h"
 #include "executor/spi.h"
@@ -119,6 +119,15 @@ inline std::uint32_t wait_event() {
     return event;
 #else
     return PG_WAIT_EXTENSION;
+#endif
+}
+
+// For the life of the process, until FreeWaitEventSet().
+inline WaitEventSet* create_wait_set(int events) {
+#if PG_VERSION_NUM >= 170000
+    return CreateWaitEventSet(nullptr, events);
+#else
+    return CreateWaitEventSet(TopMemoryContext, events);
 #endif
 }
 

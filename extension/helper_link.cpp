@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "extension/keys.h"
+#include "extension/settings.h"
 #include "extension/statistics.h"
 #include "extension/wall_clock.h"
-#include "extension/settings.h"
 
 namespace forge::server {
 
@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds kLongestWait{500};
+constexpr int kWaitedEvents = 3;  // latch, death of the postmaster, socket
 
 std::string_view role_name(HelperRole role) {
     switch (role) {
@@ -176,20 +177,33 @@ Result<Frame> HelperLink::configure(std::uint64_t epoch, const std::vector<std::
     }
 }
 
+void HelperLink::prepare_waiting() {
+    std::unique_ptr<WaitEventSet, FreeWaitSet> set(call_server([] { return create_wait_set(kWaitedEvents); }));
+    const int death = role_ == HelperRole::kArchiver ? WL_POSTMASTER_DEATH : WL_EXIT_ON_PM_DEATH;
+    socket_position_ = call_server([&set, death, socket = socket_] {
+        AddWaitEventToSet(set.get(), WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
+        AddWaitEventToSet(set.get(), death, PGINVALID_SOCKET, nullptr, nullptr);
+        return AddWaitEventToSet(set.get(), WL_SOCKET_READABLE, socket, nullptr, nullptr);
+    });
+    wait_set_ = std::move(set);
+}
+
 Status HelperLink::wait(int socket_events, Deadline deadline) {
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - SteadyClock::now());
     const long timeout = static_cast<long>(std::clamp(left, milliseconds(0), kLongestWait).count());
-    const bool archiver = role_ == HelperRole::kArchiver;
-    const int events = call_server([this, socket_events, timeout, archiver] {
-        const int death = archiver ? WL_POSTMASTER_DEATH : WL_EXIT_ON_PM_DEATH;
-        const int happened = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | death | socket_events, socket_,
-                                               timeout, wait_event());
-        if ((happened & WL_LATCH_SET) != 0) {
+    if (!wait_set_) prepare_waiting();
+    const std::uint32_t events = call_server([this, socket_events, timeout] {
+        ModifyWaitEvent(wait_set_.get(), socket_position_, static_cast<std::uint32_t>(socket_events), nullptr);
+        WaitEvent happened[kWaitedEvents];
+        const int count = WaitEventSetWait(wait_set_.get(), timeout, happened, kWaitedEvents, wait_event());
+        std::uint32_t all = 0;
+        for (int i = 0; i < count; ++i) all |= happened[i].events;
+        if ((all & WL_LATCH_SET) != 0) {
             ResetLatch(MyLatch);
             latch_consumed_ = true;
         }
         CHECK_FOR_INTERRUPTS();
-        return happened;
+        return all;
     });
     if ((events & WL_POSTMASTER_DEATH) != 0) return Status(Kind::kCancelled, "the server has ended");
     if (on_wake_) FORGE_TRY(on_wake_());
@@ -302,6 +316,7 @@ Status HelperLink::lost() {
 }
 
 void HelperLink::stop(milliseconds grace) noexcept {
+    wait_set_.reset();
     if (socket_ >= 0) {
         close(socket_);
         ReleaseExternalFD();

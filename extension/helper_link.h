@@ -55,7 +55,12 @@ public:
     void stop(std::chrono::milliseconds grace) noexcept;
 
 private:
+    struct FreeWaitSet {
+        void operator()(WaitEventSet* set) const { FreeWaitEventSet(set); }
+    };
+
     Status spawn();
+    void prepare_waiting();
     Status wait(int socket_events, Deadline deadline);
     // Reads what is there; false at the end of the stream.
     bool read_available();
@@ -66,6 +71,9 @@ private:
     WakeCheck on_wake_;
     int pid_ = 0;
     int socket_ = -1;
+    // Kept as long as the socket: to make one for each wait costs a fifth of what the archiver spends on a segment.
+    std::unique_ptr<WaitEventSet, FreeWaitSet> wait_set_;
+    int socket_position_ = 0;  // in the set
     bool latch_consumed_ = false;
     Status end_;
     protocol::Decoder decoder_;
