@@ -232,4 +232,14 @@ class Copy(Contestant):
         return ["cp", self.store.path / name, path]
 
 
+class Idle(Contestant):
+    """Nobody: what the server needs by itself while others work."""
+
+    name = "(limit)"
+    programs = ("true",)
+
+    def archiving(self):
+        return {"archive_command": "true"}
+
+
 everybody = [Forge, Original, Walrus, PgBackRest, PgBackRestAsync, PgBasebackup, Copy]

@@ -21,6 +21,7 @@ class Figures:
     stored: int = 0  # bytes
     read: int = 0  # bytes of the server's files
     archiver_cpu: float = 0.0  # a segment
+    store_cpu: float = 0.0  # of the store's own program
     more: dict = field(default_factory=dict)
 
 
@@ -54,13 +55,14 @@ def ship(work, contestant, names):
     warm = server.switch()
     wait_for(f"{contestant.name}: the first segment", lambda: warm not in server.waiting(), limit=60)
     before = contestant.store.stored()
-    with Usage(contestant.programs, server.archiver()) as usage:
+    with Usage(contestant, server.archiver()) as usage:
         begin = time.monotonic()
         last = server.offer(names)
         wait_for(f"{contestant.name}: {len(names)} segments", lambda: not server.waiting() & {*names, last}, limit=300)
         seconds = time.monotonic() - begin
     count = len(names) + 1
-    return Figures(seconds, usage.cpu, usage.peak, contestant.store.stored() - before, count * 16 * 1024 * 1024, usage.archiver_cpu / count)
+    return Figures(seconds, usage.cpu, usage.peak, contestant.store.stored() - before, count * 16 * 1024 * 1024, usage.archiver_cpu / count,
+                   usage.store_cpu)
 
 
 def ship_full(work, contestant):
@@ -91,9 +93,10 @@ def backup(work, contestant):
     else:
         work.server.archive({"archive_command": "true"})
     before = contestant.store.stored()
-    with Usage(contestant.programs) as usage:
+    with Usage(contestant) as usage:
         seconds, cpu, peak = contestant.backup()
-    return Figures(seconds, cpu, max(peak, usage.peak), contestant.store.stored() - before, size_of(work.server.data) - size_of(work.server.data / "pg_wal"))
+    return Figures(seconds, cpu, max(peak, usage.peak), contestant.store.stored() - before, size_of(work.server.data) - size_of(work.server.data / "pg_wal"),
+                   store_cpu=usage.store_cpu)
 
 
 def discard(work, directory):
@@ -114,9 +117,9 @@ def restore(work, contestant, sync=True):
     target.mkdir(mode=0o700)
     os.sync()
     try:
-        with Usage(contestant.programs) as usage:
+        with Usage(contestant) as usage:
             done = contestant.restore(target, sync)
-        return done and Figures(done[0], done[1], max(done[2], usage.peak), read=size_of(target))
+        return done and Figures(done[0], done[1], max(done[2], usage.peak), read=size_of(target), store_cpu=usage.store_cpu)
     finally:
         discard(work, target)
 
@@ -133,28 +136,49 @@ def end_of_log(data):
     return "".join(f"\n    {line}" for line in log.read_text().splitlines()[-5:]) if log.exists() else ""
 
 
-def recover(work, contestant):
-    """Archive recovery of the full segments by a copy of the data directory from before them, from its start to its promotion."""
-    ship(work, contestant, work.since_base)
+def copy_of_base(work, settings):
+    """A copy of the data directory from before the segments, without WAL."""
     target = work.directory / "recovering"
     shutil.copytree(work.base, target, symlinks=True)
     shutil.rmtree(target / "pg_wal")
     (target / "pg_wal").mkdir(mode=0o700)
-    (target / "recovery.signal").touch()
     with open(target / "postgresql.conf", "a", encoding="utf-8") as file:
-        file.write(f"unix_socket_directories = '{work.directory}'\nport = {work.server.port + 1}\nhot_standby = off\nrestore_command = '{contestant.restore_command(target)}'\n")
+        file.write(f"unix_socket_directories = '{work.directory}'\nport = {work.server.port + 1}\nhot_standby = off\n{settings}")
+    return target
+
+
+def recover(work, contestant):
+    """Archive recovery of the full segments, from the start of the server to its promotion."""
+    ship(work, contestant, work.since_base)
+    target = copy_of_base(work, "")
+    with open(target / "postgresql.conf", "a", encoding="utf-8") as file:
+        file.write(f"restore_command = '{contestant.restore_command(target)}'\n")
+    (target / "recovery.signal").touch()
+    return promoted(work, contestant, target)
+
+
+def redo_alone(work, contestant):
+    """The same where all WAL is in pg_wal before it begins."""
+    target = copy_of_base(work, "restore_command = '/bin/false'\n")
+    for name in work.since_base:
+        shutil.copy(work.path_of(name), target / "pg_wal" / name)
+    (target / "recovery.signal").touch()
+    return promoted(work, contestant, target)
+
+
+def promoted(work, contestant, target):
     os.sync()
     control = ["pg_ctl", "-s", "-D", target]
     try:
-        with Usage(contestant.programs) as usage:
+        with Usage(contestant) as usage:
             begin = time.monotonic()
             subprocess.run([*control, "-W", "-l", target / "log", "start"], check=True, env=os.environ | contestant.environment())
             wait_for(f"{contestant.name}: the recovery", lambda: is_open(target), limit=300)
             seconds = time.monotonic() - begin
-        replayed = (target / "log").read_text().count("restored log file")
-        if replayed < len(work.full):
-            raise Failed(f"{contestant.name}: recovery ended after {replayed} segments{end_of_log(target)}")
-        return Figures(seconds, usage.cpu, usage.peak, read=len(work.since_base) * 16 * 1024 * 1024)
+        # Promotion begins a timeline with the segment in which recovery ended.
+        if not any(name.startswith("00000002") and name[8:] >= work.full[-1][8:] for name in os.listdir(target / "pg_wal")):
+            raise Failed(f"{contestant.name}: recovery ended too early{end_of_log(target)}")
+        return Figures(seconds, usage.cpu, usage.peak, read=len(work.since_base) * 16 * 1024 * 1024, store_cpu=usage.store_cpu)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         raise Failed(f"{contestant.name}: the recovery failed{end_of_log(target)}") from error
     finally:
@@ -172,11 +196,11 @@ def fetch_all(work, contestant):
     (target / "pg_wal").mkdir(parents=True)
     (target / "recovery.signal").touch()
     try:
-        with Usage(contestant.programs) as usage:
+        with Usage(contestant) as usage:
             begin = time.monotonic()
             parts = [contestant.call(contestant.fetch_command(name, target / "pg_wal" / "RECOVERYXLOG")) for name in work.full]
             seconds = time.monotonic() - begin
-        return Figures(seconds, sum(part[1] for part in parts), usage.peak, read=len(work.full) * 16 * 1024 * 1024)
+        return Figures(seconds, sum(part[1] for part in parts), usage.peak, read=len(work.full) * 16 * 1024 * 1024, store_cpu=usage.store_cpu)
     finally:
         shutil.rmtree(target, ignore_errors=True)
 
@@ -210,8 +234,8 @@ def version(work, contestant):
     return Figures(statistics.median(times))
 
 
-def limit(paths, method):
-    """What nobody can be faster than: the libraries alone, on all processors (bench/limit.cpp)."""
+def libraries_alone(paths, method):
+    """Compressor, cipher and digest of what a program makes of these files, on all processors (bench/limit.cpp)."""
     begin = os.times()
     done = subprocess.run(["bench_limit", method, *paths], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     end = os.times()
@@ -231,18 +255,18 @@ class Row:
     measure: object
     by_method: bool = True  # measured for each method of compression
     by_store: bool = True
-    limit: object = None  # of Work: the files whose bytes have to be worked on
+    limit: object = None  # what nobody can be faster than: Figures of (Work, Idle contestant)
 
 
 rows = [
-    Row("ship", "ship full segments", "ship", ship_full, limit=lambda work: [work.path_of(name) for name in work.full]),
-    Row("empty", "ship almost empty segments", "ship", ship_empty, by_method=False),
-    Row("one", "ready to archived, one almost empty segment, median", "ship", ship_one, by_method=False),
-    Row("backup", "base backup", "backup", backup, limit=files_of_backup),
+    Row("ship", "ship full segments", "ship", ship_full, limit=lambda work, idle: libraries_alone([work.path_of(name) for name in work.full], idle.method)),
+    Row("empty", "ship almost empty segments", "ship", ship_empty, by_method=False, limit=ship_empty),
+    Row("one", "ready to archived, one almost empty segment, median", "ship", ship_one, by_method=False, limit=ship_one),
+    Row("backup", "base backup", "backup", backup, limit=lambda work, idle: libraries_alone(files_of_backup(work), idle.method)),
     Row("restore", "restore, synced", "restore", restore, by_method=False),
     Row("restore-unsynced", "restore, not synced", "restore", lambda work, contestant: restore(work, contestant, sync=False), by_method=False),
     Row("fetch", "fetch the full segments, one call after the other", "fetch", fetch_all, by_method=False),
-    Row("recovery", "recovery of the full segments", "fetch", recover, by_method=False),
+    Row("recovery", "recovery of the full segments", "fetch", recover, by_method=False, limit=redo_alone),
     Row("missing", "fetch of a missing segment, one call, median", "fetch", fetch_missing, by_method=False),
     Row("existing", "fetch of an existing segment, one call, median", "fetch", fetch_one, by_method=False),
     Row("start", "start of the executable", "version", version, by_method=False, by_store=False),

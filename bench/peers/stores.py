@@ -7,6 +7,7 @@ import subprocess
 
 from .line import Line
 from .server import Failed, wait_for
+from .usage import stat_of
 
 
 def free_port():
@@ -31,6 +32,10 @@ class DirectoryStore:
     def clear(self):
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
+
+    def cpu(self):
+        """CPU seconds of the store's own program so far."""
+        return 0.0
 
     def variables(self):
         return {"WALG_FILE_PREFIX": str(self.path)}
@@ -73,6 +78,9 @@ class S3Store(DirectoryStore):
     def answers(self):
         with socket.socket() as attempt:
             return attempt.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def cpu(self):
+        return stat_of(self.process.pid)[2]
 
     def __exit__(self, *_):
         self.process.terminate()

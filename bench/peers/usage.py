@@ -46,13 +46,14 @@ def memory_of(pid):
 
 
 class Usage:
-    """Looks at the programs while the block runs. `cpu`: seconds of all of them, `peak`: largest sum of their resident memory in
-    bytes, `archiver_cpu`: seconds of the archiver process itself."""
+    """Looks at a contestant's programs while the block runs. `cpu`: seconds of all of them, `peak`: largest sum of their resident memory in
+    bytes, `store_cpu`: seconds of the store's program, `archiver_cpu`: seconds of the archiver process itself."""
 
     PAUSE = 0.02
 
-    def __init__(self, programs, archiver=0):
-        self.programs = {name[:15] for name in programs}
+    def __init__(self, contestant, archiver=0):
+        self.programs = {name[:15] for name in contestant.programs}
+        self.store = contestant.store
         self.archiver = archiver
         self.mark = os.environ[MARK].encode()
         self.peak = 0
@@ -61,6 +62,7 @@ class Usage:
     def __enter__(self):
         self.before = stat_of(self.archiver) or ("", 0, 0.0, 0.0)
         self.archiver_before = exact_cpu_of(self.archiver)
+        self.store_before = self.store.cpu()
         self.look(first=True)
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.watch)
@@ -71,6 +73,7 @@ class Usage:
         self.done.set()
         self.thread.join()
         self.look()
+        self.store_cpu = self.store.cpu() - self.store_before
         after = stat_of(self.archiver) or self.before
         reaped = after[3] - self.before[3]
         self.archiver_cpu = exact_cpu_of(self.archiver) - self.archiver_before
