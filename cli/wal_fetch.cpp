@@ -263,7 +263,8 @@ int run_wal_fetch(CommandLine& line) {
     line.positional("NAME", arguments.name, "file wanted, as %f gives it", true);
     line.positional("PATH", arguments.destination, "where to put it, as %p gives it", true);
     line.option("--prefetch", arguments.prefetch,
-                "segments to fetch ahead in the background; 0 = none (default: --download-concurrency)", "N");
+                "segments to fetch ahead in the background; 0 = none (default: two more than --download-concurrency)",
+                "N");
     line.option("--prefetch-dir", arguments.prefetch_dir,
                 "where they wait (default: a hidden directory beside the data directory)", "DIR");
     line.option("--retry-timeout", arguments.retry_timeout,
@@ -285,7 +286,8 @@ int run_wal_fetch(CommandLine& line) {
 int run_wal_prefetch(CommandLine& line) {
     std::string data_directory;
     wal::PrefetchOptions options;
-    line.option("--prefetch", options.ahead, "segments to fetch ahead (default: --download-concurrency)", "N");
+    line.option("--prefetch", options.ahead, "segments to fetch ahead (default: two more than --download-concurrency)",
+                "N");
     line.option("--prefetch-dir", options.spool_directory, "where they wait", "DIR");
     line.option("--data-directory", data_directory, "data directory in recovery", "DIR");
     line.more_help("wal-fetch starts this by itself.\n");
@@ -293,7 +295,7 @@ int run_wal_prefetch(CommandLine& line) {
     Session session(line, seconds(1));
     const auto repository = session.open(data_directory);
     if (!repository) return kExitFailure;
-    if (options.ahead <= 0) options.ahead = repository->settings().download_concurrency;
+    if (options.ahead <= 0) options.ahead = wal::prefetch_depth(*repository);
     options.stay = kPrefetcherStays;
     options.fetched = [&] { keep_restore_statistics(data_directory.empty() ? line.global().pgdata : data_directory); };
     const Status result = wal::prefetch_wal(*repository, options, session.context());

@@ -17,6 +17,8 @@ namespace {
 
 constexpr milliseconds kLook{5};  // how often the position is read
 constexpr std::chrono::minutes kLongestFetch{5};
+// What was downloaded waits for the disk while the next one is; more of them would wait for one another.
+constexpr int kBeingSynced = 2;
 constexpr int kLockTries = 5;
 
 // Whoever only looks at the lock has it for a moment.
@@ -90,9 +92,9 @@ public:
         if (!position) return {};
         segment_size_ = position->segment_size;
         FORGE_TRY(move(*position, true));
-        const int wanted = std::min(options_.ahead, repository_.settings().download_concurrency);
         std::vector<std::thread> threads;
-        for (int i = 0; i < std::max(wanted, 1); ++i) threads.emplace_back([this] { work(); });
+        for (int i = 0; i < std::min(options_.ahead, prefetch_depth(repository_)); ++i)
+            threads.emplace_back([this] { work(); });
         end(watch());
         for (std::thread& thread : threads) thread.join();
         return error_;
@@ -141,7 +143,8 @@ private:
     std::optional<std::string> next_name() {
         std::unique_lock lock(mutex_);
         std::optional<std::string> name;
-        changed_.wait(lock, [&] { return ended_ || (name = window_.take_next()); });
+        const int slots = repository_.settings().download_concurrency;
+        changed_.wait(lock, [&] { return ended_ || (busy_ - syncing_ < slots && (name = window_.take_next())); });
         if (ended_) return std::nullopt;
         ++busy_;
         return name;
@@ -156,13 +159,24 @@ private:
     Status fetch(const std::string& name) {
         Measurement measurement;
         const MeasuredScope measured(measurement);
+        FORGE_ASSIGN(WrittenWalFile file, download(name));
+        count_syncing(1);
+        const Status status = file.commit(spool_.path(name));
+        count_syncing(-1);
+        FORGE_TRY(status);
+        measurement.commit_stages();
+        return {};
+    }
+    void count_syncing(int more) {
+        const std::lock_guard lock(mutex_);
+        syncing_ += more;
+        changed_.notify_all();
+    }
+    Result<WrittenWalFile> download(const std::string& name) {
         store::CallContext context = context_;
         context.deadline = context.deadline.or_earlier(Deadline::after(kLongestFetch));
         FORGE_ASSIGN(const std::unique_ptr<Source> source, repository_.open_wal(name, context));
-        FORGE_TRY(copy_wal_file(*source, name, layout::WalKind::kSegment, segment_size_,
-                                spool_.part_path(name), spool_.path(name)));
-        measurement.commit_stages();
-        return {};
+        return write_wal_file(*source, name, layout::WalKind::kSegment, segment_size_, spool_.part_path(name));
     }
 
     void end(const Status& why) {
@@ -189,12 +203,17 @@ private:
     Spool::Position position_;  // of the thread that watches
     std::uint64_t segment_size_ = 0;
     Window window_;
-    int busy_ = 0;  // threads that fetch
+    int busy_ = 0;     // threads that have a segment
+    int syncing_ = 0;  // of these, those that have read it from the store
     bool ended_ = false;
     Status error_;
 };
 
 }  // namespace
+
+int prefetch_depth(const repository::Repository& repository) {
+    return repository.settings().download_concurrency + kBeingSynced;
+}
 
 Status prefetch_wal(repository::Repository& repository, const PrefetchOptions& options,
                     const store::CallContext& context) {

@@ -15,6 +15,9 @@ struct PrefetchOptions {
     milliseconds stay{0};
     std::function<void()> fetched = [] {};  // called after each segment, by several threads
 };
+// As many segments ahead as are worth it: those that are downloaded at a time, and some that are on their way to the
+// disk.
+int prefetch_depth(const repository::Repository& repository);
 // Follows the position in the spool (core/wal/spool.h): fetches what comes next, and removes every other spool file.
 // What the store does not have is asked for again when recovery has come further. Quiet: a failure ends it, leaves
 // nothing behind and is reported only to the caller. One process at a time per spool; kAlreadyExists when another runs.

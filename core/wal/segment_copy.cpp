@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "core/base/crash_point.h"
-#include "core/base/file.h"
 #include "core/base/measurement.h"
 #include "core/base/text.h"
 #include "core/wal/page_header.h"
@@ -13,8 +12,9 @@ namespace forge::wal {
 
 namespace {
 
-// A block of lz4 as it is written: what is as large is decompressed in place, else by way of the library's own buffer.
-constexpr std::size_t kBlock = 4 << 20;
+// Twice a block of lz4 as we write them: what is as large is decompressed in place, else by way of the library's
+// buffer.
+constexpr std::size_t kBlock = 512 << 10;
 // History files and backup labels are some hundred bytes.
 constexpr std::uint64_t kMaxSmallFile = 64 << 20;
 
@@ -42,6 +42,7 @@ public:
             {
                 const StageScope scope(Stage::kFile);
                 if (got > 0) FORGE_TRY(write_fd(fd, piece, path));
+                write_back_.wrote(fd, got);
             }
             if (Measurement* const measurement = Measurement::current()) measurement->plain += got;
             if (got < block.size()) break;
@@ -64,54 +65,50 @@ private:
     std::string name_;
     bool is_segment_;
     std::optional<std::uint64_t> limit_;
-};
-
-// A file beside its final place, gone again unless committed.
-class TemporaryFile {
-public:
-    static Result<TemporaryFile> create(std::string path) {
-        FORGE_ASSIGN(Fd fd, open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
-        return TemporaryFile(std::move(fd), std::move(path));
-    }
-    TemporaryFile(TemporaryFile&& other) noexcept
-        : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, std::string())) {}
-    TemporaryFile& operator=(TemporaryFile&&) = delete;
-    ~TemporaryFile() {
-        if (!path_.empty()) ::unlink(path_.c_str());
-    }
-    int fd() const { return fd_.get(); }
-    const std::string& path() const { return path_; }
-    Status commit(const std::string& destination) {
-        if (must_sync(destination)) {
-            FORGE_TRY(sync_fd(fd_.get(), path_));
-        } else {
-            // A file that is renamed over another is written out by some file systems at once.
-            ::unlink(destination.c_str());
-        }
-        if (::rename(path_.c_str(), destination.c_str()) != 0)
-            return errno_status(errno, "could not create file", destination);
-        path_.clear();
-        return must_sync(destination) ? sync_directory(parent_path(destination)) : Status();
-    }
-
-private:
-    TemporaryFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-    Fd fd_;
-    std::string path_;
+    WriteBack write_back_;
 };
 
 }  // namespace
 
 bool must_sync(const std::string& destination) { return base_name(destination) != "RECOVERYXLOG"; }
 
+Result<WrittenWalFile> WrittenWalFile::create(std::string path) {
+    FORGE_ASSIGN(Fd fd, open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
+    return WrittenWalFile(std::move(fd), std::move(path));
+}
+
+WrittenWalFile::~WrittenWalFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+Status WrittenWalFile::commit(const std::string& destination) {
+    const StageScope scope(Stage::kFile);
+    if (must_sync(destination)) {
+        FORGE_TRY(sync_fd(fd_.get(), path_));
+    } else {
+        // A file that is renamed over another is written out by some file systems at once.
+        ::unlink(destination.c_str());
+    }
+    if (::rename(path_.c_str(), destination.c_str()) != 0)
+        return errno_status(errno, "could not create file", destination);
+    path_.clear();
+    return {};
+}
+
+Result<WrittenWalFile> write_wal_file(Source& source, const std::string& name, layout::WalKind kind,
+                                      std::optional<std::uint64_t> segment_size, const std::string& temporary) {
+    FORGE_ASSIGN(WrittenWalFile file, WrittenWalFile::create(temporary));
+    FORGE_TRY(CheckedCopy(name, kind, segment_size).run(source, file.fd(), file.path()));
+    return file;
+}
+
 Status copy_wal_file(Source& source, const std::string& name, layout::WalKind kind,
                      std::optional<std::uint64_t> segment_size, const std::string& temporary,
                      const std::string& destination) {
-    FORGE_ASSIGN(TemporaryFile file, TemporaryFile::create(temporary));
-    FORGE_TRY(CheckedCopy(name, kind, segment_size).run(source, file.fd(), file.path()));
+    FORGE_ASSIGN(WrittenWalFile file, write_wal_file(source, name, kind, segment_size, temporary));
     FORGE_CRASH_POINT("fetch-before-rename");
-    const StageScope scope(Stage::kFile);
-    return file.commit(destination);
+    FORGE_TRY(file.commit(destination));
+    return must_sync(destination) ? sync_directory(parent_path(destination)) : Status();
 }
 
 }  // namespace forge::wal
