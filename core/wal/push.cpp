@@ -19,7 +19,7 @@ namespace forge::wal {
 namespace {
 
 constexpr std::size_t kPiece = 256 << 10;
-constexpr std::size_t kBlock = 4 << 20;  // lz4 compresses blocks of this size without copying them
+constexpr std::size_t kBlock = 512 << 10;  // lz4 compresses whole blocks of its own without copying them
 
 class Sha256 {
 public:

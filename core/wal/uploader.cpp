@@ -90,8 +90,9 @@ private:
     bool workers_gone_ = false;
     Jobs jobs_;                      // waiting and running
     std::deque<std::string> queue_;  // waiting, in order
-    std::size_t packing_ = 0, sending_ = 0;
-    std::vector<Bytes> spare_buffers_;  // with memory of files that were packed; gone when nothing is left to do
+    // Files that a worker has; the others of them are packed and wait for their turn to be sent.
+    std::size_t running_ = 0, packing_ = 0, sending_ = 0;
+    std::vector<Bytes> spare_buffers_;         // with memory of files that were packed; gone when nothing is left to do
     std::optional<layout::Segment> frontier_;  // the segment the server asked for last
     std::list<std::string> result_order_;      // oldest first
     // Stored in this epoch, and nobody was told yet.
@@ -247,13 +248,15 @@ void ThreadedUploader::plan_ahead() {
     }
 }
 
-// What the server waits for may always run; what runs ahead, only where a processor is left for it.
+// What the server waits for may always run; what runs ahead, only where a processor is left for it, and not so many
+// that packed files lie in memory before they can be sent.
 std::optional<std::string> ThreadedUploader::next_job() {
     if (queue_.empty()) return std::nullopt;
     const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const std::string& name) {
         return !jobs_[name].ahead || !jobs_[name].waiters.empty();
     });
-    if (at == queue_.end() && packing_ >= packers_) return std::nullopt;
+    const bool room_ahead = packing_ < packers_ && running_ < senders_ + packers_;
+    if (at == queue_.end() && !room_ahead) return std::nullopt;
     const auto chosen = at == queue_.end() ? queue_.begin() : at;
     std::string name = *chosen;
     queue_.erase(chosen);
@@ -285,6 +288,7 @@ void ThreadedUploader::begin_sending(Job& job) {
 void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mutex>& lock) {
     Job& job = jobs_[name];  // stays where it is: only this worker takes it out
     job.running = true;
+    ++running_;
     ++packing_;
     PushRequest request;
     request.name = name;
@@ -325,6 +329,7 @@ void ThreadedUploader::run_job(const std::string& name, std::unique_lock<std::mu
     }
 
     lock.lock();
+    --running_;
     --(job.sending ? sending_ : packing_);
     spare_buffers_.push_back(std::move(buffer));
     finish_job(name, result);
