@@ -55,7 +55,8 @@ my ($code, $out, $err) = $standby->psql('postgres', 'SELECT forge_backup.trigger
 like($err, qr/replayed no checkpoint in a later WAL segment than that of backup "$newest", which is there already/, 'without another one, whoever asks for a base backup is told');
 like($err, qr/Call pg_switch_wal\(\) and CHECKPOINT on the primary/, 'with what to do');
 
-wait_until('and so is the log', sub { log_since($standby, $offset) =~ /base backup failed/ });
+# Its own line, not the ERROR of whoever asked.
+wait_until('and so is the log', sub { log_since($standby, $offset) =~ /WARNING:  forge_backup: base backup failed/ });
 $offset = log_size($standby);
 set_on($_, "forge_backup.schedule = '* * * * *'") for $primary, $standby;
 wait_until('a run of the schedule is skipped', sub { log_since($standby, $offset) =~ /LOG:  forge_backup: base backup skipped: the standby has replayed no checkpoint/ }, 150);
