@@ -13,6 +13,7 @@
 #include <fnmatch.h>
 #include <linux/limits.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ bool take(int line, const std::string& count) {
     const std::string path = std::string(directory()) + "/used." + std::to_string(line);
     const int fd =
         static_cast<int>(syscall(SYS_openat, AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    // Between threads as well: each call opened the file for itself.
+    if (flock(fd, LOCK_EX) != 0) std::abort();
     struct stat info {};
     const std::size_t plus = count.find('+');
     const off_t pass = plus == count.npos ? 0 : std::atoll(count.c_str());
