@@ -35,7 +35,8 @@ class Server:
     """Runs as long as the block does. Archiving is what archive() said last; WAL is never recycled, so that the same
     segments can be shipped again and again."""
 
-    def __init__(self, directory, port):
+    def __init__(self, directory, port, scheduler=False):
+        """With the scheduler of forge_backup a first base backup is made of it, and no others."""
         self.directory = pathlib.Path(directory)
         self.directory.mkdir()
         self.port = port
@@ -48,6 +49,8 @@ class Server:
             file.write(f"listen_addresses = ''\nport = {port}\nunix_socket_directories = '{self.directory}'\nshared_buffers = 256MB\n"
                        "max_wal_size = 64GB\nwal_keep_size = 64GB\ncheckpoint_timeout = 1d\nautovacuum = off\nfsync = off\n"
                        "archive_mode = on\ninclude = 'archiving.conf'\n")
+            if scheduler:
+                file.write("shared_preload_libraries = 'forge_backup'\nforge_backup.schedule = ''\nforge_backup.check_interval = '1h'\n")
         self.archive({})
 
     @property
