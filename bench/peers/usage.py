@@ -47,9 +47,11 @@ def memory_of(pid):
 
 class Usage:
     """Looks at a contestant's programs while the block runs. `cpu`: seconds of all of them, `peak`: largest sum of their resident memory in
-    bytes, `store_cpu`: seconds of the store's program, `archiver_cpu`: seconds of the archiver process itself."""
+    bytes, `store_cpu`: seconds of the store's program, `archiver_cpu`: seconds of the archiver process itself. `interval`: when the block that
+    ended last began and ended, by time.monotonic()."""
 
     PAUSE = 0.02
+    interval = (0.0, 0.0)
 
     def __init__(self, contestant, archiver=0):
         self.programs = {name[:15] for name in contestant.programs}
@@ -67,9 +69,11 @@ class Usage:
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.watch)
         self.thread.start()
+        self.begin = time.monotonic()
         return self
 
     def __exit__(self, *_):
+        Usage.interval = (self.begin, time.monotonic())
         self.done.set()
         self.thread.join()
         self.look()
