@@ -2,9 +2,8 @@
 import contextlib
 import pathlib
 import subprocess
-import time
 
-from .server import Failed
+from .server import Failed, wait_for
 
 PARANOID = pathlib.Path("/proc/sys/kernel/perf_event_paranoid")
 
@@ -22,10 +21,9 @@ def sampled(path, *options):
     with subprocess.Popen(command) as perf:
         try:
             # It has begun once there is more than the head of the file.
-            while not path.exists() or path.stat().st_size < 4096:
-                if perf.poll() is not None:
-                    raise Failed("perf does not run here")
-                time.sleep(0.01)
+            wait_for("the start of perf", lambda: perf.poll() is not None or path.exists() and path.stat().st_size >= 4096, limit=30)
+            if perf.poll() is not None:
+                raise Failed("perf does not run here")
             yield
         finally:
             perf.terminate()
