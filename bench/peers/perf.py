@@ -23,7 +23,7 @@ def sampled(path, *options):
             # It has begun once there is more than the head of the file.
             wait_for("the start of perf", lambda: perf.poll() is not None or path.exists() and path.stat().st_size >= 4096, limit=30)
             if perf.poll() is not None:
-                raise Failed("perf does not run here")
+                raise Failed("perf has ended; what it says above is why")
             yield
         finally:
             perf.terminate()

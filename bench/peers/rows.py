@@ -33,8 +33,7 @@ class Work:
         self.base = directory / "base"
         self.discarded = directory / "discarded"
         subprocess.run(["pg_basebackup", "-D", self.base, "-X", "stream", "-c", "fast"], check=True, env=os.environ | server.environment)
-        self.full = server.write_segments(
-            full, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid IN (SELECT (random() * 1000000)::int FROM generate_series(1, 40000))")
+        self.full = server.write_segments(full)
         # What a recovery from the base replays: all WAL from where it begins.
         start = (self.base / "backup_label").read_text().partition("(file ")[2][:24]
         self.since_base = sorted(name for name in os.listdir(server.data / "pg_wal") if len(name) == 24 and start <= name <= self.full[-1])

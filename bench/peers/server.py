@@ -6,6 +6,8 @@ import subprocess
 import time
 
 SEGMENT = 16 * 1024 * 1024
+# What pgbench does, many at once. Whole pages come first into WAL; later segments are alike.
+UPDATES = "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid IN (SELECT (random() * 1000000)::int FROM generate_series(1, 40000))"
 
 
 class Failed(Exception):
@@ -126,12 +128,12 @@ class Server:
         self.sql("CREATE TABLE dense AS SELECT g AS id, md5(g::text) || md5((g + 1)::text) AS text, random() AS number "
                  f"FROM generate_series(1, {megabytes * 8500}) g")
 
-    def write_segments(self, count, statement):
-        """Full segments of WAL made by a statement; their names."""
+    def write_segments(self, count):
+        """Full segments of WAL; their names."""
         first = self.switch()
         before = self.position()
         while self.position() < before + count:
-            self.sql(statement)
+            self.sql(UPDATES)
         self.idle()
         return sorted(name for name in os.listdir(self.data / "pg_wal") if len(name) == 24 and name > first)[:count]
 

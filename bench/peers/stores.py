@@ -114,3 +114,8 @@ class FarStore(S3Store):
     def __exit__(self, *arguments):
         self.line.close()
         super().__exit__(*arguments)
+
+
+def open_store(name, directory):
+    """The store of that name: "file", "s3" or "s3-tls"."""
+    return DirectoryStore(directory) if name == "file" else S3Store(directory, tls=name == "s3-tls")
