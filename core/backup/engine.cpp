@@ -87,7 +87,7 @@ public:
         sources_.major_version = major;
         context_.reset(new PackContext{*repository_, name_, method_, repository_->settings().part_size_limit, sources_,
                                        start_.start_lsn, pages_have_checksums(control), control.relation_segment_blocks,
-                                       limit_, progress_, workers_.stop(), logger_});
+                                       limit_, progress_, workers_.stop(), team_, logger_});
     }
     ~Engine() override { abandon(); }
 
@@ -118,6 +118,7 @@ private:
     Result<std::optional<ScanEntries>> plan_as_delta();
     Status become_full();
     Status run_workers(ScanEntries entries);
+    Status work(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left);
     Status pack_all(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left);
     void collect(Packer& packer);
     Status check_pages() const;
@@ -144,6 +145,7 @@ private:
     codec::Method method_;
     ReadLimit limit_;
     WorkerGroup workers_{cancel_};
+    CompressionTeam team_{*repository_, method_, workers_.stop()};
     ScanOptions sources_;
     std::unique_ptr<PackContext> context_;
 
@@ -275,11 +277,20 @@ Status Engine::run_workers(ScanEntries entries) {
         ScanEntries headers;
         if (i == 0) headers = std::move(queue.headers());
         Packer& packer = *packers.back();
-        if (!workers_.start([this, &packer, headers, &queue, &left] { return pack_all(packer, headers, queue, left); }))
+        if (!workers_.start([this, &packer, headers, &queue, &left] { return work(packer, headers, queue, left); }))
             break;
     }
     FORGE_TRY(workers_.wait());
     for (const auto& packer : packers) collect(*packer);
+    return {};
+}
+
+Status Engine::work(Packer& packer, ScanEntries headers, PartQueue& queue, FilesLeft& left) {
+    {
+        const CompressionTeam::Reader reader(team_);
+        FORGE_TRY(pack_all(packer, std::move(headers), queue, left));
+    }
+    if (codec::has_pieces(method_)) team_.help();
     return {};
 }
 

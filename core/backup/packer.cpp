@@ -87,7 +87,7 @@ Result<std::unique_ptr<PartWriter>> PartWriter::open(PackContext& context, const
     FORGE_ASSIGN(auto sink, context.repository.create_compressed(layout::parts_folder(context.backup_name) + file_name,
                                                                  call, &part->stored_));
     sink = std::make_unique<DigestSink>(std::move(sink), part->compressed_);
-    FORGE_ASSIGN(sink, context.repository.compress(context.method, std::move(sink)));
+    FORGE_ASSIGN(sink, context.team.compressor(std::move(sink)));
     FORGE_ASSIGN(part->tar_, TarWriter::create(std::make_unique<CountingSink>(std::move(sink), part->plain_)));
     return part;
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backup/compression_team.h"
 #include "core/backup/engine.h"
 #include "core/backup/manifest.h"
 #include "core/backup/page_check.h"
@@ -32,6 +33,7 @@ struct PackContext {
     ReadLimit& limit;
     Progress& progress;
     const CancelToken& stop;
+    CompressionTeam& team;
     Logger& logger;
     std::atomic<int> last_part_number{0};
 };

@@ -9,7 +9,9 @@ namespace {
 
 constexpr milliseconds kCancelPoll{50};
 
-Status run_guarded(const std::function<Status()>& job) {
+}  // namespace
+
+Status guarded(const std::function<Status()>& job) {
     try {
         return job();
     } catch (const std::bad_alloc&) {
@@ -18,8 +20,6 @@ Status run_guarded(const std::function<Status()>& job) {
         return Status(Kind::kInternal, std::string("a worker failed: ") + error.what());
     }
 }
-
-}  // namespace
 
 WorkerGroup::~WorkerGroup() {
     stop_.cancel();
@@ -47,7 +47,7 @@ bool WorkerGroup::start(std::function<Status()> job) {
 }
 
 void WorkerGroup::run(const std::function<Status()>& job) {
-    report(run_guarded(job));
+    report(guarded(job));
     const std::lock_guard lock(mutex_);
     --running_;
     changed_.notify_all();

@@ -11,6 +11,9 @@
 
 namespace forge::backup {
 
+// What the job returns; an error where it throws.
+Status guarded(const std::function<Status()>& job);
+
 class WorkerGroup {
 public:
     // `caller` outlives the group.

@@ -4,6 +4,8 @@
 #include <brotli/decode.h>
 #include <brotli/encode.h>
 
+#include <algorithm>
+
 #include "core/codec/method.h"
 
 namespace forge::codec {
@@ -11,11 +13,13 @@ namespace forge::codec {
 namespace {
 
 constexpr std::uint32_t kWindowBits = 22;
+constexpr std::uint64_t kMostOffset = 1 << 30;  // all from the window's size on mean the same
 
-class BrotliCompressor final : public Sink {
+class BrotliCompressor final : public PieceCompressor {
 public:
-    BrotliCompressor(int level, std::unique_ptr<Sink> next)
-        : level_(level), next_(std::move(next)), output_(kBufferSize) {}
+    BrotliCompressor(int level, std::unique_ptr<Sink> next, std::uint64_t offset)
+        : level_(level), offset_(static_cast<std::uint32_t>(std::min(offset, kMostOffset))), next_(std::move(next)),
+          output_(kBufferSize) {}
     BrotliCompressor(const BrotliCompressor&) = delete;
     BrotliCompressor& operator=(const BrotliCompressor&) = delete;
     ~BrotliCompressor() override { BrotliEncoderDestroyInstance(state_); }
@@ -27,6 +31,9 @@ public:
         return next_->finish();
     }
 
+    // A flushed stream ends with a whole byte, and one with an offset begins there without a header.
+    Status end_piece() override { return compress({}, BROTLI_OPERATION_FLUSH); }
+
 private:
     Status start() {
         if (state_ != nullptr) return {};
@@ -34,6 +41,7 @@ private:
         if (state_ == nullptr) return Status(Kind::kExhausted, "not enough memory to compress with brotli");
         BrotliEncoderSetParameter(state_, BROTLI_PARAM_QUALITY, static_cast<std::uint32_t>(level_));
         BrotliEncoderSetParameter(state_, BROTLI_PARAM_LGWIN, kWindowBits);
+        BrotliEncoderSetParameter(state_, BROTLI_PARAM_STREAM_OFFSET, offset_);
         return {};
     }
 
@@ -51,13 +59,14 @@ private:
             const std::size_t produced = output_.size() - out_left;
             if (produced > 0) FORGE_TRY(next_->write(ByteView(output_).first(produced)));
             const bool drained = in_left == 0 && BrotliEncoderHasMoreOutput(state_) != BROTLI_TRUE;
-            if (drained && (operation == BROTLI_OPERATION_PROCESS || BrotliEncoderIsFinished(state_) == BROTLI_TRUE)) {
+            if (drained && (operation != BROTLI_OPERATION_FINISH || BrotliEncoderIsFinished(state_) == BROTLI_TRUE)) {
                 return {};
             }
         }
     }
 
     int level_;
+    std::uint32_t offset_;
     std::unique_ptr<Sink> next_;
     BrotliEncoderState* state_ = nullptr;
     Bytes output_;
@@ -99,8 +108,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Sink> brotli_compressor(int level, std::unique_ptr<Sink> next) {
-    return std::make_unique<BrotliCompressor>(level, std::move(next));
+std::unique_ptr<PieceCompressor> brotli_compressor(int level, std::unique_ptr<Sink> next, std::uint64_t offset) {
+    return std::make_unique<BrotliCompressor>(level, std::move(next), offset);
 }
 
 std::unique_ptr<Source> brotli_decompressor(std::unique_ptr<Source> next) {

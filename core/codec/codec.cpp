@@ -29,6 +29,23 @@ const MethodInfo& info(Method method) {
     return kMethods.front();
 }
 
+// What to compress with.
+Result<int> chosen_level(Method method, std::optional<int> level) {
+    const std::string name = quoted(method_name(method));
+    if (!is_writable(method)) {
+        return Status(Kind::kInvalid, "compression method " + name + " can be read only",
+                      "Use \"brotli\", \"lz4\", \"zstd\" or \"none\" to write.");
+    }
+    const LevelRange range = level_range(method);
+    const int chosen = level.value_or(range.standard);
+    if (chosen < range.lowest || chosen > range.highest) {
+        return Status(Kind::kInvalid, "compression level " + std::to_string(chosen) + " of method " + name +
+                                          " is out of range " + std::to_string(range.lowest) + " to " +
+                                          std::to_string(range.highest));
+    }
+    return chosen;
+}
+
 }  // namespace
 
 std::string_view method_name(Method method) { return info(method).name; }
@@ -60,27 +77,24 @@ LevelRange level_range(Method method) { return info(method).levels; }
 
 Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next,
                                          ContentChecksum checksum) {
-    const std::string name = quoted(method_name(method));
-    if (!is_writable(method)) {
-        return Status(Kind::kInvalid, "compression method " + name + " can be read only",
-                      "Use \"brotli\", \"lz4\", \"zstd\" or \"none\" to write.");
-    }
-    const LevelRange range = level_range(method);
-    const int chosen = level.value_or(range.standard);
-    if (chosen < range.lowest || chosen > range.highest) {
-        return Status(Kind::kInvalid, "compression level " + std::to_string(chosen) + " of method " + name +
-                                          " is out of range " + std::to_string(range.lowest) + " to " +
-                                          std::to_string(range.highest));
-    }
+    FORGE_ASSIGN(const int chosen, chosen_level(method, level));
     switch (method) {
         case Method::kLz4: return lz4_compressor(chosen, checksum, std::move(next));
         case Method::kZstd: return zstd_compressor(chosen, checksum, std::move(next));
-        case Method::kBrotli: return brotli_compressor(chosen, std::move(next));
+        case Method::kBrotli: return std::unique_ptr<Sink>(brotli_compressor(chosen, std::move(next), 0));
         case Method::kNone:
         case Method::kLzma:
         case Method::kGzip: break;
     }
     return next;
+}
+
+Result<std::unique_ptr<PieceCompressor>> piece_compressor(Method method, std::optional<int> level,
+                                                          std::unique_ptr<Sink> next, std::uint64_t offset) {
+    if (!has_pieces(method))
+        return Status(Kind::kInvalid, "streams of method " + quoted(method_name(method)) + " have no pieces");
+    FORGE_ASSIGN(const int chosen, chosen_level(method, level));
+    return brotli_compressor(chosen, std::move(next), offset);
 }
 
 Result<std::unique_ptr<Source>> decompressor(Method method, std::unique_ptr<Source> next) {

@@ -40,6 +40,20 @@ enum class ContentChecksum { kYes, kNo };
 // out of range.
 Result<std::unique_ptr<Sink>> compressor(Method method, std::optional<int> level, std::unique_ptr<Sink> next,
                                          ContentChecksum checksum = ContentChecksum::kYes);
+// Whether several threads can share a stream, each of which compresses other pieces of it by itself. Together, in order,
+// these are one stream as any other. (lz4 and zstd would be frames in a row, of which some programs read the first.)
+constexpr bool has_pieces(Method m) { return m == Method::kBrotli; }
+
+class PieceCompressor : public Sink {
+public:
+    // Instead of finish(): another piece comes after this one. `next` has got all of it, and is not finished.
+    virtual Status end_piece() = 0;
+};
+
+// Compresses a piece of a stream, `offset` bytes into it. kInvalid for a method without pieces, else as compressor().
+Result<std::unique_ptr<PieceCompressor>> piece_compressor(Method method, std::optional<int> level,
+                                                          std::unique_ptr<Sink> next, std::uint64_t offset);
+
 // Decompresses what it pulls from `next`.
 Result<std::unique_ptr<Source>> decompressor(Method method, std::unique_ptr<Source> next);
 

@@ -50,7 +50,7 @@ std::unique_ptr<Sink> lz4_compressor(int level, ContentChecksum checksum, std::u
 std::unique_ptr<Source> lz4_decompressor(std::unique_ptr<Source> next);
 std::unique_ptr<Sink> zstd_compressor(int level, ContentChecksum checksum, std::unique_ptr<Sink> next);
 std::unique_ptr<Source> zstd_decompressor(std::unique_ptr<Source> next);
-std::unique_ptr<Sink> brotli_compressor(int level, std::unique_ptr<Sink> next);
+std::unique_ptr<PieceCompressor> brotli_compressor(int level, std::unique_ptr<Sink> next, std::uint64_t offset);
 std::unique_ptr<Source> brotli_decompressor(std::unique_ptr<Source> next);
 std::unique_ptr<Source> lzma_decompressor(std::unique_ptr<Source> next);
 std::unique_ptr<Source> gzip_decompressor(std::unique_ptr<Source> next);

@@ -83,11 +83,20 @@ Result<std::unique_ptr<Sink>> Repository::pack(codec::Method method, std::unique
 }
 
 Result<std::unique_ptr<Sink>> Repository::compress(codec::Method method, std::unique_ptr<Sink> next) const {
-    // The level is one of the configured method; another method (of base backups) has other levels.
-    const auto level = method == settings_.compression ? settings_.compression_level : std::nullopt;
     const auto checksum = keys().empty() ? codec::ContentChecksum::kYes : codec::ContentChecksum::kNo;
-    FORGE_ASSIGN(auto sink, codec::compressor(method, level, std::move(next), checksum));
+    FORGE_ASSIGN(auto sink, codec::compressor(method, level_of(method), std::move(next), checksum));
     return timed(std::move(sink), Stage::kCompression);
+}
+
+Result<std::unique_ptr<codec::PieceCompressor>> Repository::compress_piece(codec::Method method,
+                                                                           std::unique_ptr<Sink> next,
+                                                                           std::uint64_t offset) const {
+    return codec::piece_compressor(method, level_of(method), std::move(next), offset);
+}
+
+// The level is one of the configured method; another method (of base backups) has other levels.
+std::optional<int> Repository::level_of(codec::Method method) const {
+    return method == settings_.compression ? settings_.compression_level : std::nullopt;
 }
 
 Result<std::unique_ptr<Source>> Repository::open_object(const std::string& key, codec::Method method,

@@ -62,6 +62,9 @@ public:
     Result<std::unique_ptr<Sink>> create_compressed(const std::string& key, const store::CallContext& context,
                                                     std::uint64_t* stored = nullptr);
     Result<std::unique_ptr<Sink>> compress(codec::Method method, std::unique_ptr<Sink> next) const;
+    // The same for a piece of the stream, `offset` bytes into it, and not measured.
+    Result<std::unique_ptr<codec::PieceCompressor>> compress_piece(codec::Method method, std::unique_ptr<Sink> next,
+                                                                   std::uint64_t offset) const;
     // The bytes of such an object, into a sink that is not the store's.
     Result<std::unique_ptr<Sink>> pack(codec::Method method, std::unique_ptr<Sink> into) const;
     // Plain bytes of an object; `method` by its name. Integrity of compression and encryption is checked to the end of
@@ -93,6 +96,7 @@ private:
     std::vector<codec::Method> methods_to_try() const;
     crypto::KeyRing keys() const;
     std::unique_ptr<Sink> encrypt(std::unique_ptr<Sink> next) const;
+    std::optional<int> level_of(codec::Method method) const;
 
     std::shared_ptr<store::ObjectStore> store_;
     settings::Settings settings_;

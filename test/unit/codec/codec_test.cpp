@@ -188,6 +188,53 @@ TEST(Codec, LeavesTheContentChecksumOut) {
     }
 }
 
+// Each piece by a compressor of its own; `sizes` of all but the last.
+Bytes compress_in_pieces(Method method, std::optional<int> level, ByteView data, std::vector<std::size_t> sizes) {
+    MemorySink out;
+    std::uint64_t offset = 0;
+    for (const std::size_t size : sizes) {
+        auto piece = piece_compressor(method, level, std::make_unique<ForwardSink>(out), offset).value();
+        EXPECT_TRUE(piece->write(data.subspan(offset, size)).ok());
+        EXPECT_TRUE(piece->end_piece().ok());
+        offset += size;
+    }
+    auto last = piece_compressor(method, level, std::make_unique<ForwardSink>(out), offset).value();
+    EXPECT_TRUE(test::write_in_steps(*last, data.subspan(offset), SIZE_MAX).ok());
+    return std::move(out.bytes());
+}
+
+// Further than a window of brotli (4 MiB), with pages and with words of its dictionary.
+TEST(Codec, PiecesAreOneStream) {
+    Bytes data = test::page_like_bytes(6 << 20);
+    const std::string words = "information about the government and the University of Washington, which is available; ";
+    for (std::size_t at = 0; at + 4096 < data.size(); at += 4096)
+        std::copy(words.begin(), words.end(), data.begin() + static_cast<std::ptrdiff_t>(at));
+    const auto back = [&](std::vector<std::size_t> sizes) {
+        return decompress(Method::kBrotli, compress_in_pieces(Method::kBrotli, {}, data, std::move(sizes)));
+    };
+    EXPECT_EQ(back({1'234'567, 1 << 20, 1, 1 << 20, 1 << 20, 1 << 20}).value(), data);
+    EXPECT_EQ(back({data.size()}).value(), data) << "the last one empty";
+}
+
+TEST(Codec, PiecesOfEveryLevelAreOneStream) {
+    const Bytes data = test::page_like_bytes(100'000);
+    const LevelRange levels = level_range(Method::kBrotli);
+    for (int level = levels.lowest; level <= levels.highest; ++level) {
+        const auto back =
+            decompress(Method::kBrotli, compress_in_pieces(Method::kBrotli, level, data, {30'000, 50'000}));
+        ASSERT_TRUE(back.ok()) << level << ": " << back.status().to_string();
+        EXPECT_EQ(*back, data) << level;
+    }
+}
+
+TEST(Codec, OtherMethodsHaveNoPieces) {
+    for (const Method method : {Method::kNone, Method::kLz4, Method::kZstd, Method::kLzma, Method::kGzip}) {
+        EXPECT_FALSE(has_pieces(method)) << name_of(method);
+        MemorySink out;
+        EXPECT_EQ(piece_compressor(method, {}, std::make_unique<ForwardSink>(out), 0).status().kind(), Kind::kInvalid);
+    }
+}
+
 // Whole blocks are taken where they are, so short ones come before and after them.
 TEST(Codec, Lz4BlocksMayBeShort) {
     constexpr std::size_t kBlock = 256 << 10;
